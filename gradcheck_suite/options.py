@@ -1,0 +1,208 @@
+"""One table of options, read by the pytest plugin (`--gradcheck-X`, ini `gradcheck_X`) and the command line (`--X`).
+
+Option values stay plain text until `settings_from` turns them into `Settings`: text crosses to xdist's workers as it
+is, and a mistake is worded the same whether it was made in a shell, in pytest's configuration or in Python. This
+module is loaded by every pytest run and imports the standard library only.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal, cast
+
+from gradcheck_suite.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+DTYPES: Final = ("float64", "float32", "float16", "bfloat16")
+DIRECTIONS: Final = ("forward", "backward")
+PATHS: Final = ("vector", "strided", "single")
+SEVERITIES: Final = ("critical", "major", "minor")
+FAIL_ON: Final = (*SEVERITIES, "never")
+REFERENCES: Final = ("arb", "mpmath")
+BUDGETS: Final = ("quick", "default", "thorough")
+
+Raw = str | list[str] | bool | None
+"""An option as it was typed: text, one text per occurrence, a flag, or None where it was not given."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a run checks, how it judges, and where it writes.
+
+    `ops` holds op names, globs and tiers. `max_ulp` is in units in the last place of the dtype under test.
+    `fail_on` is None where nobody asked: pytest then fails custom ops from "minor" on, the command line never fails.
+    `report` is a directory, `json` a file; None writes nothing.
+    """
+
+    ops: tuple[str, ...] = ("core", "custom")
+    dtypes: tuple[str, ...] = DTYPES
+    directions: tuple[str, ...] = DIRECTIONS
+    max_ulp: float = 4.0
+    fail_on: str | None = None
+    strict: bool = False
+    reference: Literal["arb", "mpmath"] = "arb"
+    budget: Literal["quick", "default", "thorough"] = "default"
+    paths: tuple[str, ...] = PATHS
+    device: str = "cpu"
+    load: tuple[str, ...] = ()
+    seed: int = 0
+    json: str | None = None
+    report: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """One row of the table: `name` as typed ("max-ulp"), its meaning, and how its text becomes a value of Settings.
+
+    `kind` is "value" (given once), "list" (comma-separated, may repeat, the last one wins unless `gathers`), or
+    "flag". `choices` are the only valid texts, where there are such; `noun` names one of them in an error.
+    """
+
+    name: str
+    help: str
+    kind: Literal["value", "list", "flag"]
+    convert: Callable[[str], object] = str
+    choices: tuple[str, ...] = ()
+    noun: str = ""
+    metavar: str = ""
+    gathers: bool = False
+
+    @property
+    def field(self) -> str:
+        """The name of the field of Settings, and of the ini entry after `gradcheck_`."""
+        return self.name.replace("-", "_")
+
+    def value(self, raw: Raw) -> object:
+        """Return the value that the typed text `raw` stands for. Raises UsageError on text that is not valid."""
+        if self.kind == "flag":
+            return bool(raw)
+        if self.kind == "list":
+            return self._items(raw)
+        return self._one(str(raw))
+
+    def _items(self, raw: Raw) -> tuple[object, ...]:
+        texts = raw if isinstance(raw, list) else [str(raw)]
+        parts = [part.strip() for text in texts for part in _split_outside_brackets(text)]
+        named = list(dict.fromkeys(part for part in parts if part))
+        if not named and not self.gathers:
+            raise UsageError(f"--{self.name} names nothing; leave it out for the default, or name {self.noun}s")
+        return tuple(self._one(part) for part in named)
+
+    def _one(self, text: str) -> object:
+        if self.choices and text not in self.choices:
+            raise UsageError.unknown(self.noun, text, self.choices)
+        try:
+            return self.convert(text)
+        except ValueError as error:
+            raise UsageError(f"--{self.name} {text}: {error}") from error
+
+
+def _split_outside_brackets(text: str) -> list[str]:
+    # A variant in an op pattern carries commas of its own: "elu[alpha=0.1,inplace=1],gelu".
+    parts, depth = [""], 0
+    for char in text:
+        depth += (char == "[") - (char == "]")
+        if char == "," and depth <= 0:
+            parts.append("")
+        else:
+            parts[-1] += char
+    return parts
+
+
+def _positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        raise ValueError("a number of ULP is needed, such as 4") from None
+    if not (math.isfinite(number) and number > 0):
+        raise ValueError("a positive, finite number of ULP is needed, such as 4")
+    return number
+
+
+def _integer(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError("a whole number is needed, such as 0") from None
+
+
+OPTIONS: Final = (
+    Option(
+        name="ops", kind="list", metavar="LIST", noun="op",
+        help="op names, globs such as 'soft*', or tiers (core, extended, custom), comma-separated; "
+        "default core,custom",
+    ),
+    Option(
+        name="dtypes", kind="list", metavar="LIST", noun="dtype", choices=DTYPES,
+        help=f"dtypes to run the ops in, comma-separated; default {','.join(DTYPES)}",
+    ),
+    Option(
+        name="directions", kind="list", metavar="LIST", noun="direction", choices=DIRECTIONS,
+        help=f"what to judge, the value or its gradient, comma-separated; default {','.join(DIRECTIONS)}",
+    ),
+    Option(
+        name="max-ulp", kind="value", metavar="ULP", convert=_positive,
+        help="largest error, in units in the last place, that is no finding; default 4",
+    ),
+    Option(
+        name="fail-on", kind="value", metavar="SEVERITY", noun="severity", choices=FAIL_ON,
+        help="fail from this severity on: critical, major, minor or never; in pytest it governs custom ops "
+        "and defaults to minor",
+    ),
+    Option(
+        name="strict", kind="flag",
+        help="let findings on torch's own ops fail too, instead of reporting them as expected failures",
+    ),
+    Option(
+        name="reference", kind="value", metavar="NAME", noun="reference", choices=REFERENCES,
+        help="what decides: arb (certified enclosures, the default) or mpmath (uncertified)",
+    ),
+    Option(
+        name="budget", kind="value", metavar="SIZE", noun="budget", choices=BUDGETS,
+        help="how many inputs each op is tried on: quick, default or thorough; it never drops ops or dtypes",
+    ),
+    Option(
+        name="paths", kind="list", metavar="LIST", noun="path", choices=PATHS,
+        help=f"ways of calling an op, comma-separated; default {','.join(PATHS)}",
+    ),
+    Option(
+        name="device", kind="value", metavar="NAME",
+        help="torch device that the ops run on; default cpu",
+    ),
+    Option(
+        name="load", kind="list", metavar="FILE", noun="file", gathers=True,
+        help="Python file or module that registers custom ops; may be repeated",
+    ),
+    Option(
+        name="seed", kind="value", metavar="N", convert=_integer,
+        help="seed of the sampled inputs; default 0",
+    ),
+    Option(
+        name="json", kind="value", metavar="FILE",
+        help="write the results document (JSON) to FILE",
+    ),
+    Option(
+        name="report", kind="value", metavar="DIR",
+        help="write index.html, results.json and summary.md into DIR",
+    ),
+)  # fmt: skip
+
+BY_NAME: Final[Mapping[str, Option]] = {option.name: option for option in OPTIONS}
+
+
+def settings_from(raw: Mapping[str, Raw]) -> Settings:
+    """Return the settings for options as typed, keyed by field name; None and absent ones take their default.
+
+    Raises UsageError that names the option, the text and the valid values.
+    """
+    given = {option.field: option.value(raw[option.field]) for option in OPTIONS if _is_given(raw, option)}
+    # The table converts by field name; mypy cannot follow a dictionary into keyword arguments of different types.
+    return Settings(**cast("dict[str, object]", given))  # type: ignore[arg-type]
+
+
+def _is_given(raw: Mapping[str, Raw], option: Option) -> bool:
+    value = raw.get(option.field)
+    return value is not None and value != []
