@@ -1,0 +1,162 @@
+"""Exact real numbers, or tight enclosures of them, in arrays that know no overflow and no underflow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Final, SupportsIndex
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gradcheck_suite.floats._bits import Floats, Ints, as_floats
+
+# 106 bits fill a pair of binary64 significands.
+_PAIR_BITS: Final = 106
+_LOW_MASK: Final = (1 << 53) - 1
+# Where no format tells a value from 0 or from infinity any more, and int64 sums of exponents cannot wrap.
+_EXPONENT_LIMIT: Final = 1 << 60
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Exact:
+    """An array of real numbers, each lying within `rad * 2^exp` of `(hi + lo) * 2^exp`.
+
+    One-dimensional arrays of equal length: hi, lo, rad float64, exp int64. For a finite number other than 0
+    0.5 <= |hi + lo| < 1 and hi is the binary64 number nearest to hi + lo, so |hi| may be 1; 0 has hi = lo = 0. hi = +-inf
+    stands for an infinite value, hi = nan for an undefined one (lo and rad are then 0).
+
+    A pair without the exponent would not do: for float64 results lo underflows, and values past the range vanish.
+    """
+
+    hi: Floats
+    lo: Floats
+    exp: Ints
+    rad: Floats
+
+    @classmethod
+    def from_float64(cls, values: ArrayLike, *, rad: ArrayLike = 0.0) -> Exact:
+        """The exact values of float64 numbers, infinities and NaN included; `rad` in units of the resulting 2^exp."""
+        hi, exp = np.frexp(np.atleast_1d(as_floats(values)))
+        return cls(hi, np.zeros_like(hi), exp.astype(np.int64), _radii(rad, hi))
+
+    @classmethod
+    def from_sum(cls, high: ArrayLike, low: ArrayLike, *, exp: ArrayLike = 0, rad: ArrayLike = 0.0) -> Exact:
+        """(high + low) * 2^exp, normalised; `rad` in units of the *given* 2^exp. |low| may not exceed |high|.
+
+        Both parts are taken exactly as long as neither is subnormal in binary64.
+        """
+        high, low = np.broadcast_arrays(np.atleast_1d(as_floats(high)), as_floats(low))
+        with np.errstate(invalid="ignore", over="ignore"):
+            total = high + low
+            rest = np.where(np.isfinite(total), low - (total - high), 0.0)
+        hi, shift = np.frexp(total)
+        lo = np.ldexp(rest, -shift)
+        # A power of two with a negative tail lies in the binade below.
+        below = (np.abs(hi) == 0.5) & (hi * lo < 0)
+        hi, lo, shift = np.where(below, 2 * hi, hi), np.where(below, 2 * lo, lo), np.where(below, shift - 1, shift)
+        radii = np.ldexp(np.broadcast_to(as_floats(rad), hi.shape), -shift)
+        return cls(hi, lo, shift + np.asarray(exp, dtype=np.int64), radii)
+
+    @classmethod
+    def from_man_exp(cls, pairs: Sequence[tuple[Any, Any]], *, rad: ArrayLike = 0.0) -> Exact:
+        """man * 2^exp for pairs of integers of any size (Python's or python-flint's), to within 2^-106 of 2^exp.
+
+        `rad` is a further radius, in units of the resulting 2^exp, where exp = pair's exp + bits of man. The pair
+        (0, e) has the resulting exponent e. An inexact mantissa keeps a sticky last bit, so that a number a hair
+        beside a power of two or a midpoint is not taken for it.
+        """
+        mans = _as_ints([man for man, _ in pairs])
+        bits = list(map(int.bit_length, mans))
+        fits = [
+            (man >> drop) | 1 if (drop := b - _PAIR_BITS) > 0 and man & 1 else _fit(man, drop)
+            for man, b in zip(mans, bits, strict=True)
+        ]
+        high = np.array([fit >> 53 for fit in fits], dtype=np.float64) * 2.0**-53
+        low = np.array([fit & _LOW_MASK for fit in fits], dtype=np.float64) * 2.0**-106
+        widths = np.array(bits, dtype=np.int64)
+        exp, beyond = _exponents(_as_ints([exp for _, exp in pairs]))
+        lost = np.where((widths > _PAIR_BITS) & (low * 2.0**105 % 1 != 0), 2.0**-106, 0.0) + beyond
+        hi = high + low
+        return cls(hi, low - (hi - high), exp + widths, lost + _radii(rad, hi))
+
+    @classmethod
+    def from_fractions(cls, values: Iterable[Fraction]) -> Exact:
+        """Rational numbers, to within 2^-106 of 2^exp, and without error when 106 bits hold them."""
+        return cls.from_man_exp([_man_exp(value) for value in values])
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Exact]) -> Exact:
+        """The parts, one after another."""
+        return cls(
+            np.concatenate([part.hi for part in parts]),
+            np.concatenate([part.lo for part in parts]),
+            np.concatenate([part.exp for part in parts]),
+            np.concatenate([part.rad for part in parts]),
+        )
+
+    def __len__(self) -> int:
+        return len(self.hi)
+
+    def __getitem__(self, index: SupportsIndex | slice | NDArray[Any]) -> Exact:
+        """The selected numbers; a single index gives an array of length one."""
+        if isinstance(index, SupportsIndex) and not isinstance(index, np.ndarray):
+            index = np.array([index])
+        return Exact(self.hi[index], self.lo[index], self.exp[index], self.rad[index])
+
+    def take(self, indices: ArrayLike) -> Exact:
+        """The numbers at `indices`."""
+        return self[np.asarray(indices, dtype=np.int64)]
+
+    def put(self, where: NDArray[Any], other: Exact) -> Exact:
+        """A copy with the numbers at `where` (a mask or indices) replaced by those of `other`, in order."""
+        copy = Exact(self.hi.copy(), self.lo.copy(), self.exp.copy(), self.rad.copy())
+        copy.hi[where], copy.lo[where] = other.hi, other.lo
+        copy.exp[where], copy.rad[where] = other.exp, other.rad
+        return copy
+
+    def neg(self) -> Exact:
+        """The negated numbers."""
+        return Exact(-self.hi, -self.lo, self.exp, self.rad)
+
+    def to_float64(self) -> Floats:
+        """The nearest float64 numbers, ties to even; what is out of range becomes +-inf or +-0."""
+        from gradcheck_suite.floats._error import round_exact
+        from gradcheck_suite.floats._formats import FLOAT64
+
+        return round_exact(self, FLOAT64)
+
+
+def _radii(rad: ArrayLike, like: Floats) -> Floats:
+    return np.array(np.broadcast_to(np.asarray(rad, dtype=np.float64), like.shape))
+
+
+def _as_ints(numbers: Sequence[Any]) -> Sequence[int]:
+    return numbers if not numbers or type(numbers[0]) is int else list(map(int, numbers))
+
+
+def _fit(man: int, drop: int) -> int:
+    """`man` shifted to 106 bits: the path of short mantissas, and of long ones that end in zeros."""
+    if drop <= 0:
+        return man << -drop
+    sticky = man & ((1 << drop) - 1) != 0
+    return (man >> drop) | sticky
+
+
+def _exponents(exps: Sequence[int]) -> tuple[Ints, Floats | float]:
+    """The exponents as int64, clipped where they do not fit, and the radius that this costs (1 where clipped)."""
+    try:
+        exact = np.array(exps, dtype=np.int64)
+    except OverflowError:
+        exact = np.array([max(-_EXPONENT_LIMIT, min(_EXPONENT_LIMIT, exp)) for exp in exps], dtype=np.int64)
+    clipped = np.clip(exact, -_EXPONENT_LIMIT, _EXPONENT_LIMIT)
+    beyond = np.abs(clipped) == _EXPONENT_LIMIT
+    return clipped, beyond.astype(np.float64) if beyond.any() else 0.0
+
+
+def _man_exp(value: Fraction) -> tuple[int, int]:
+    shift = 128 - (value.numerator.bit_length() - value.denominator.bit_length())
+    scaled = value.numerator << max(shift, 0)
+    quotient, remainder = divmod(scaled, value.denominator << max(-shift, 0))
+    return (quotient << 1) | (remainder != 0), -shift - 1
