@@ -1,9 +1,9 @@
 """The results document: what a run found, as one versioned JSON file that every report derives from.
 
 Floats that are inputs or outputs are hex strings (`float.hex()`, or "inf", "-inf", "nan"), exact values are
-decimal strings of 25 digits. Measurements (ULP, shares, seconds) are Python floats; JSON has no infinity, so a
-non-finite one is written as the string "inf", "-inf" or "nan" and read back as a float. Arrays of more than 64
-entries are recipes: `{"fill": hex, "shape": [...], "set": {index: hex}}`.
+decimal strings of 25 digits. Measurements (ULP, shares, seconds) are Python floats; JSON has no infinity, so
+a non-finite one is written as the string "inf", "-inf" or "nan" and read back as a float. Arrays of more than
+64 entries are recipes: `{"fill": hex, "shape": [...], "set": {index: hex}}`.
 
 The JSON Schema of the document is `results.schema.json` beside this file.
 """
@@ -78,8 +78,8 @@ class Finding:
     """One defect, or one remark (`info`), about an interval of a probe.
 
     `lo` and `hi` are hex strings on `probe`, equal for a point and None only for a structural case (an
-    exception, a wrong dtype). `share` is the part of the floats between them that is bad, `points` how many were
-    seen.
+    exception, a wrong dtype). `share` is the part of the floats between them that is bad, `points` how many
+    were seen.
     """
 
     id: str
@@ -106,6 +106,8 @@ class Finding:
 class Curve:
     """Computed and exact values along a probe, for pictures: a few hundred points in rising order of `x`.
 
+    Some floats are even in ordinals, for the picture of the error over the whole line; some are even on the
+    linear window where the function bends (about -8 to 8), for the picture that a textbook draws.
     `ordinal` is x's float ordinal scaled so that +inf stands at ORDINAL_SCALE. `got`, `exact` and `ulp` keep
     4 significant digits in the file; None where the result is undefined or was not judged.
     """
@@ -138,10 +140,10 @@ class Grid:
 class Result:
     """One op variant in one dtype and direction, with respect to one input.
 
-    `id` is the case's id, such as "gelu[approximate=tanh]::float32::backward", with "::wrt" added where the op
-    has several differentiable inputs. `sample` names the inputs that the statistics were taken over: figures of
-    two results are comparable only where it is the same. `note` says why a verdict is inconclusive or
-    unsupported.
+    `id` is the case's id, such as "gelu[approximate=tanh]::float32::backward", with "::wrt" added where the
+    op has several differentiable inputs. `sample` names the inputs that the statistics were taken over:
+    figures of two results are comparable only where it is the same. `note` says why a verdict is
+    inconclusive or unsupported.
     """
 
     id: str
