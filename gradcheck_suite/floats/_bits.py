@@ -13,7 +13,7 @@ Bools = NDArray[np.bool_]
 
 
 def pow2(exponents: Ints) -> Floats:
-    """2^e elementwise: 2^-1022 for every e below -1022, inf for every e above 1023."""
+    """2^e elementwise; 2^-1022 for every e below -1022, inf for every e above 1023."""
     field = np.clip(exponents, -1022, 1024)
     field += 1023
     field <<= 52
@@ -21,7 +21,7 @@ def pow2(exponents: Ints) -> Floats:
 
 
 def scale(values: Floats, exponents: Ints) -> Floats:
-    """values * 2^exponents: exact unless the result is subnormal or overflows; |e| up to 2044.
+    """values * 2^e for |e| up to 2044: exact unless the result is subnormal or overflows.
 
     Two factors, because 2^e itself may lie outside binary64 where the product does not.
     """
@@ -30,10 +30,10 @@ def scale(values: Floats, exponents: Ints) -> Floats:
 
 
 def binade(values: Floats) -> Ints:
-    """floor(log2|v|) of finite values, with -1023 for zeros and for the subnormals of binary64."""
+    """floor(log2|v|); -1023 for zeros and for the subnormals of binary64, 1024 for infinities and NaN."""
     return ((values.view(np.int64) >> 52) & 0x7FF) - 1023
 
 
 def as_floats(values: Any) -> Floats:
-    """A contiguous one-dimensional or scalar-shaped float64 array of `values`, whose bits may be viewed."""
-    return np.array(values, dtype=np.float64, order="C")
+    """`values` as a contiguous float64 array, whose bits may be viewed; the array itself where it is one."""
+    return np.asarray(values, dtype=np.float64, order="C")

@@ -1,4 +1,4 @@
-"""The ULP error of computed values against exact ones, and the correct rounding of exact values."""
+"""The ULP error of computed values against exact ones."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import numpy as np
 from gradcheck_suite.floats._bits import Bools, Floats, Ints, as_floats, pow2, scale
 from gradcheck_suite.floats._exact import Exact
 from gradcheck_suite.floats._formats import Format
+from gradcheck_suite.floats._rounding import depth_below_limit, overflows, tail_outwards
 
-# Three rounded operations lead to an ULP error (a subtraction, the correction by lo, and the sum of the bound); what
-# underflows on the way adds less than two steps of 2^-1022.
+# Three rounded operations lead to an ULP error (a subtraction, the correction by lo, and the sum of the
+# bound); what underflows on the way adds less than two steps of 2^-1022.
 _ROUNDING: Final = 2.0**-50
 _UNDERFLOW: Final = 2.0**-1020
 
@@ -19,12 +20,12 @@ _UNDERFLOW: Final = 2.0**-1020
 def ulp_exponent(exact: Exact, fmt: Format) -> Ints:
     """log2 of the ulp of every exact value: clamp(floor(log2|r|), emin, emax) - (p - 1).
 
-    Where the enclosure reaches below a power of two, the ulp below it, so that the larger error is stated; the
-    smallest ulp where it reaches 0. This is the definition of JAX's accuracy tests (jax.test_util's ULP).
+    Where the enclosure reaches below a power of two, the ulp below it, so that the larger error is stated;
+    the smallest ulp where it reaches 0. An undefined or infinite value has an ulp without meaning.
     """
     exponent = exact.exp - 1
     # |hi| - 0.5 is exact, so that the sign of the sum is the right one.
-    margin = (np.abs(exact.hi) - 0.5) + np.copysign(1.0, exact.hi) * exact.lo
+    margin = (np.abs(exact.hi) - 0.5) + tail_outwards(exact)
     reaches_below = np.flatnonzero(margin < exact.rad)
     if len(reaches_below):
         exponent[reaches_below] = _lowest_binade(exact[reaches_below])
@@ -32,39 +33,14 @@ def ulp_exponent(exact: Exact, fmt: Format) -> Ints:
     return np.clip(exponent, fmt.emin, fmt.emax) - (fmt.precision - 1)
 
 
-def overflows(exact: Exact, fmt: Format) -> Bools:
-    """Whether the value rounds to infinity: |r| >= 2^(emax+1) - ulp(max)/2, infinities included, undefined not."""
-    with np.errstate(invalid="ignore"):
-        tail = np.copysign(1.0, exact.hi) * exact.lo
-        at_edge = tail >= (1.0 - np.abs(exact.hi)) - 2.0 ** -(fmt.precision + 1)
-    past = (exact.exp > fmt.emax + 1) | ((exact.exp == fmt.emax + 1) & at_edge)
-    over: Bools = (past & (exact.hi != 0) & ~np.isnan(exact.hi)) | np.isinf(exact.hi)
-    return over
-
-
-def round_exact(exact: Exact, fmt: Format) -> Floats:
-    """The exact values (their midpoints) rounded to nearest, ties to even: subnormals, +-inf and NaN included."""
-    unit = np.clip(exact.exp - 1, fmt.emin, fmt.emax) - (fmt.precision - 1)
-    shift = pow2(np.minimum(exact.exp - unit, fmt.precision + 1))
-    with np.errstate(invalid="ignore", over="ignore"):
-        head, tail = exact.hi * shift, exact.lo * shift
-        whole = np.rint(head)
-        # rint sends a tie of the head to even; the tail says on which side of the tie the value truly lies.
-        part = head - whole
-        whole += (part == 0.5) & (tail > 0)
-        whole -= (part == -0.5) & (tail < 0)
-        rounded = scale(whole, unit)
-    rounded = np.where(overflows(exact, fmt), np.copysign(np.inf, exact.hi), rounded)
-    return np.copysign(rounded, exact.hi)
-
-
 def ulp_error(computed: Floats, exact: Exact, fmt: Format) -> tuple[Floats, Floats]:
-    """|computed - r| / ulp(r) as a real number, and a proven bound on how far the figure stated is from it.
+    """|computed - r| / ulp(r) as a real number, and a proven bound on how far the stated figure is from it.
 
-    `computed` is a float64 array with the length of `exact`. Computed and exact infinities of one sign: 0. A computed
-    infinity is measured as +-2^(emax+1), and so is an exact value that rounds to infinity when the computed one does
-    not. Computed NaN: inf. Undefined exact value: nan, for both. A figure beyond binary64 is inf, an enclosure too wide
-    to say anything has the bound inf.
+    `computed` is a float64 array with the length of `exact`; an exact value counts as infinite when it rounds
+    to infinity. Equal infinities have error 0; otherwise an infinity on either side is measured as
+    +-2^(emax+1). A computed NaN has error inf; where the exact value is undefined, error and bound are nan. A
+    figure beyond binary64 is inf, and an enclosure too wide to say anything has the bound inf. Where the
+    enclosure straddles a power of two, the figure is in units of the smaller ulp.
     """
     computed = as_floats(computed)
     unit = ulp_exponent(exact, fmt)
@@ -89,7 +65,7 @@ def ulp_error(computed: Floats, exact: Exact, fmt: Format) -> tuple[Floats, Floa
 def _special_errors(
     computed: Floats, exact: Exact, fmt: Format, error: Floats, bound: Floats
 ) -> tuple[Floats, Floats]:
-    """The figures where either side is infinite or NaN, or where the exact value is at or past the overflow limit."""
+    """The figures where a side is infinite or NaN, or the exact value is at or past the overflow limit."""
     over = overflows(exact, fmt)
     unit = np.where(over, fmt.ulp_exponent_max, ulp_exponent(exact, fmt))
     with np.errstate(invalid="ignore", over="ignore"):
@@ -101,7 +77,7 @@ def _special_errors(
     replaced = over | np.isinf(computed)
     error = np.where(replaced, distance, error)
     settled = np.where(error < np.inf, error * _ROUNDING, 0.0) + _UNDERFLOW
-    bound = np.where(over, settled, np.where(replaced, exact.rad * factor + settled, bound))
+    bound = np.where(over, settled, np.where(replaced, bound + settled, bound))
     bound = np.where(_near_limit(exact, fmt), _bound_near_limit(exact, fmt, bound), bound)
     undefined = np.isnan(exact.hi)
     missing = np.isnan(computed) & ~undefined
@@ -113,13 +89,14 @@ def _special_errors(
 
 def _near_limit(exact: Exact, fmt: Format) -> Bools:
     """Whether the enclosure may hold values on both sides of the overflow limit; errs towards yes."""
-    size = np.abs(exact.hi)
-    tail = np.copysign(1.0, exact.hi) * exact.lo
-    with np.errstate(invalid="ignore"):
-        at_edge = np.abs(tail - ((1.0 - size) - 2.0 ** -(fmt.precision + 1))) <= 2 * exact.rad
-        reaches_down = (size - 0.5) + tail < exact.rad
-    near = np.where(exact.exp == fmt.emax + 1, at_edge, (exact.exp > fmt.emax + 1) & reaches_down)
-    return (near | (exact.rad >= 0.25)) & (exact.rad > 0)
+    tail = tail_outwards(exact)
+    at_edge = np.abs(tail - depth_below_limit(exact, fmt)) <= 2 * exact.rad
+    reaches_down = (np.abs(exact.hi) - 0.5) + tail < exact.rad
+    with np.errstate(over="ignore"):
+        reaches_up = (1.0 + exact.rad) * pow2(exact.exp - fmt.emax) >= 1.5
+    below, above = exact.exp <= fmt.emax, exact.exp > fmt.emax + 1
+    near: Bools = np.where(below, reaches_up, np.where(above, reaches_down, at_edge)) & (exact.rad > 0)
+    return near
 
 
 def _bound_near_limit(exact: Exact, fmt: Format, bound: Floats) -> Floats:
@@ -127,12 +104,12 @@ def _bound_near_limit(exact: Exact, fmt: Format, bound: Floats) -> Floats:
     with np.errstate(invalid="ignore", over="ignore"):
         reach = exact.rad * pow2(exact.exp - fmt.ulp_exponent_max)
     wide = (exact.rad >= 0.25) | (ulp_exponent(exact, fmt) < fmt.ulp_exponent_max)
-    return np.where(wide, np.inf, np.maximum(bound, reach) + 0.5 + _ROUNDING * bound)
+    return np.where(wide, np.inf, np.maximum(bound, reach) * (1 + _ROUNDING) + 0.5)
 
 
 def _lowest_binade(exact: Exact) -> Ints:
     """floor(log2) of the smallest magnitude in each enclosure; far below every format where it holds 0."""
-    lowest = (np.abs(exact.hi) - exact.rad) + np.copysign(1.0, exact.hi) * exact.lo
+    lowest = (np.abs(exact.hi) - exact.rad) + tail_outwards(exact)
     # One step down: the sum may have been rounded up to a power of two.
     lowest = np.nextafter(lowest, -np.inf)
     _, exponent = np.frexp(lowest)

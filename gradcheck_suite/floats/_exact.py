@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gradcheck_suite.floats._bits import Floats, Ints, as_floats
+from gradcheck_suite.floats._formats import FLOAT64
+from gradcheck_suite.floats._rounding import round_exact
 
 # 106 bits fill a pair of binary64 significands.
 _PAIR_BITS: Final = 106
@@ -23,11 +25,11 @@ _EXPONENT_LIMIT: Final = 1 << 60
 class Exact:
     """An array of real numbers, each lying within `rad * 2^exp` of `(hi + lo) * 2^exp`.
 
-    One-dimensional arrays of equal length: hi, lo, rad float64, exp int64. For a finite number other than 0
-    0.5 <= |hi + lo| < 1 and hi is the binary64 number nearest to hi + lo, so |hi| may be 1; 0 has hi = lo = 0. hi = +-inf
-    stands for an infinite value, hi = nan for an undefined one (lo and rad are then 0).
+    One-dimensional arrays of equal length: hi, lo, rad float64, exp int64. For a finite number other than 0,
+    0.5 <= |hi + lo| < 1 and hi is the binary64 number nearest to hi + lo, so |hi| may be 1. 0 is hi = lo = 0,
+    hi = +-inf stands for an infinite value, hi = nan for an undefined one (lo and rad are then 0).
 
-    A pair without the exponent would not do: for float64 results lo underflows, and values past the range vanish.
+    A pair without the exponent would not do: for float64 lo underflows, and values past the range vanish.
     """
 
     hi: Floats
@@ -37,7 +39,7 @@ class Exact:
 
     @classmethod
     def from_float64(cls, values: ArrayLike, *, rad: ArrayLike = 0.0) -> Exact:
-        """The exact values of float64 numbers, infinities and NaN included; `rad` in units of the resulting 2^exp."""
+        """float64 numbers, infinities and NaN, taken exactly; `rad` in units of the resulting 2^exp."""
         hi, exp = np.frexp(np.atleast_1d(as_floats(values)))
         return cls(hi, np.zeros_like(hi), exp.astype(np.int64), _radii(rad, hi))
 
@@ -48,6 +50,7 @@ class Exact:
         Both parts are taken exactly as long as neither is subnormal in binary64.
         """
         high, low = np.broadcast_arrays(np.atleast_1d(as_floats(high)), as_floats(low))
+        # Fast two-sum (Dekker 1971): without error as long as nothing overflows.
         with np.errstate(invalid="ignore", over="ignore"):
             total = high + low
             rest = np.where(np.isfinite(total), low - (total - high), 0.0)
@@ -55,31 +58,34 @@ class Exact:
         lo = np.ldexp(rest, -shift)
         # A power of two with a negative tail lies in the binade below.
         below = (np.abs(hi) == 0.5) & (hi * lo < 0)
-        hi, lo, shift = np.where(below, 2 * hi, hi), np.where(below, 2 * lo, lo), np.where(below, shift - 1, shift)
+        hi, lo, shift = np.where(below, 2 * hi, hi), np.where(below, 2 * lo, lo), shift - below
         radii = np.ldexp(np.broadcast_to(as_floats(rad), hi.shape), -shift)
         return cls(hi, lo, shift + np.asarray(exp, dtype=np.int64), radii)
 
     @classmethod
     def from_man_exp(cls, pairs: Sequence[tuple[Any, Any]], *, rad: ArrayLike = 0.0) -> Exact:
-        """man * 2^exp for pairs of integers of any size (Python's or python-flint's), to within 2^-106 of 2^exp.
+        """man * 2^exp of integer pairs, any size (Python's or python-flint's); exact up to 106 bits of man.
 
-        `rad` is a further radius, in units of the resulting 2^exp, where exp = pair's exp + bits of man. The pair
-        (0, e) has the resulting exponent e. An inexact mantissa keeps a sticky last bit, so that a number a hair
-        beside a power of two or a midpoint is not taken for it.
+        In units of the resulting 2^exp (exp = the pair's exp + the bits of man, of which 0 has none) a longer
+        man is off by less than 2^-106, which rad includes; the argument `rad` is a further radius in the same
+        units. A shortened man keeps a sticky last bit, so that a number a hair beside a power of two or a
+        midpoint is not taken for it. Exponents are clipped to +-2^60, where every format has 0 or infinity.
         """
         mans = _as_ints([man for man, _ in pairs])
         bits = list(map(int.bit_length, mans))
         fits = [
-            (man >> drop) | 1 if (drop := b - _PAIR_BITS) > 0 and man & 1 else _fit(man, drop)
-            for man, b in zip(mans, bits, strict=True)
+            (man >> drop) | 1 if (drop := width - _PAIR_BITS) > 0 and man & 1 else _fit(man, drop)
+            for man, width in zip(mans, bits, strict=True)
         ]
-        high = np.array([fit >> 53 for fit in fits], dtype=np.float64) * 2.0**-53
-        low = np.array([fit & _LOW_MASK for fit in fits], dtype=np.float64) * 2.0**-106
         widths = np.array(bits, dtype=np.int64)
-        exp, beyond = _exponents(_as_ints([exp for _, exp in pairs]))
-        lost = np.where((widths > _PAIR_BITS) & (low * 2.0**105 % 1 != 0), 2.0**-106, 0.0) + beyond
+        tails = np.array([fit & _LOW_MASK for fit in fits], dtype=np.int64)
+        shortened = (widths > _PAIR_BITS) & ((tails & 1) == 1)
+        high = np.array([fit >> 53 for fit in fits], dtype=np.float64) * 2.0**-53
+        low = tails * 2.0**-106
         hi = high + low
-        return cls(hi, low - (hi - high), exp + widths, lost + _radii(rad, hi))
+        lost = np.where(shortened, 2.0**-106, 0.0)
+        exp = _clipped(_as_ints([exp for _, exp in pairs])) + widths
+        return cls(hi, low - (hi - high), exp, lost + _radii(rad, hi))
 
     @classmethod
     def from_fractions(cls, values: Iterable[Fraction]) -> Exact:
@@ -122,9 +128,6 @@ class Exact:
 
     def to_float64(self) -> Floats:
         """The nearest float64 numbers, ties to even; what is out of range becomes +-inf or +-0."""
-        from gradcheck_suite.floats._error import round_exact
-        from gradcheck_suite.floats._formats import FLOAT64
-
         return round_exact(self, FLOAT64)
 
 
@@ -144,15 +147,12 @@ def _fit(man: int, drop: int) -> int:
     return (man >> drop) | sticky
 
 
-def _exponents(exps: Sequence[int]) -> tuple[Ints, Floats | float]:
-    """The exponents as int64, clipped where they do not fit, and the radius that this costs (1 where clipped)."""
+def _clipped(exps: Sequence[int]) -> Ints:
     try:
         exact = np.array(exps, dtype=np.int64)
     except OverflowError:
         exact = np.array([max(-_EXPONENT_LIMIT, min(_EXPONENT_LIMIT, exp)) for exp in exps], dtype=np.int64)
-    clipped = np.clip(exact, -_EXPONENT_LIMIT, _EXPONENT_LIMIT)
-    beyond = np.abs(clipped) == _EXPONENT_LIMIT
-    return clipped, beyond.astype(np.float64) if beyond.any() else 0.0
+    return np.clip(exact, -_EXPONENT_LIMIT, _EXPONENT_LIMIT)
 
 
 def _man_exp(value: Fraction) -> tuple[int, int]:

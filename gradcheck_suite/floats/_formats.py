@@ -12,8 +12,8 @@ from gradcheck_suite.errors import UsageError
 class Format:
     """A binary format with subnormals, as IEEE 754-2019 section 3.3 parameterises it.
 
-    `precision` counts the hidden bit; `emin` and `emax` are the exponents of the smallest and the largest normal
-    binade (a number in it has a magnitude in [2^e, 2^(e+1))); `bits` is the width of the encoding.
+    `precision` counts the hidden bit; `emin` and `emax` are the exponents of the smallest and the largest
+    normal binade (whose magnitudes lie in [2^e, 2^(e+1))); `bits` is the width of the encoding.
     """
 
     name: str

@@ -17,12 +17,12 @@ def infinity_ordinal(fmt: Format) -> int:
 
 
 def to_ordinal(values: ArrayLike, fmt: Format) -> Ints:
-    """The signed ordinals of float64 values that `fmt` holds: 0 for +-0, 1 for the smallest subnormal, and so on.
+    """The signed ordinals of float64 values that `fmt` holds: 0 for +-0, 1 for the smallest subnormal, ...
 
     Monotone, of the shape of `values`. ValueError for NaN and for values that are not in the format.
     """
     floats = as_floats(values)
-    # Scaled so that the smallest normal numbers coincide, the bits of binary64 number the floats of `fmt` as well.
+    # Scaled so that the smallest normal numbers coincide, binary64 bits number the floats of `fmt` too.
     with np.errstate(over="ignore"):
         bits = (np.abs(floats) * 2.0 ** (-1022 - fmt.emin)).view(np.int64)
     size = np.minimum(bits >> (53 - fmt.precision), infinity_ordinal(fmt))
@@ -34,10 +34,11 @@ def to_ordinal(values: ArrayLike, fmt: Format) -> Ints:
 
 
 def from_ordinal(ordinals: Any, fmt: Format) -> Floats:
-    """The float64 values with these ordinals (integers of any shape); ValueError for ordinals past +-inf's."""
+    """The float64 values with these ordinals (integers of any shape); ValueError past those of +-inf."""
     numbers = np.asarray(ordinals, dtype=np.int64)
-    if np.any(np.abs(numbers) > infinity_ordinal(fmt)):
-        raise ValueError(f"ordinals of {fmt.name} lie between -{infinity_ordinal(fmt)} and {infinity_ordinal(fmt)}")
+    top = infinity_ordinal(fmt)
+    if np.any(np.abs(numbers) > top):
+        raise ValueError(f"ordinals of {fmt.name} lie between -{top} and {top}")
     return _value(numbers, fmt)
 
 
@@ -48,10 +49,10 @@ def _value(ordinals: Ints, fmt: Format) -> Floats:
 
 
 def round_to(values: ArrayLike, fmt: Format) -> Floats:
-    """float64 values rounded to nearest in `fmt`, ties to even, with its subnormals and its overflow to +-inf."""
+    """float64 values rounded to nearest in `fmt`, ties to even, with subnormals and overflow to +-inf."""
     floats = as_floats(values)
     if fmt.bits == 64:
-        return floats
+        return floats.copy()
     unit = np.clip(binade(floats), fmt.emin, fmt.emax) - (fmt.precision - 1)
     with np.errstate(over="ignore", invalid="ignore"):
         rounded = np.asarray(scale(np.rint(scale(floats, -unit)), unit))
@@ -60,7 +61,7 @@ def round_to(values: ArrayLike, fmt: Format) -> Floats:
 
 
 def all_values(fmt: Format) -> Floats:
-    """Every bit pattern of a 16-bit format, float64[65536] from -inf over -0 and +0 to +inf; the NaNs come last."""
+    """Every bit pattern of a 16-bit format, float64[65536]: -inf ... -0, +0 ... +inf, then the NaNs."""
     if fmt.bits != 16:
         raise ValueError(f"{fmt.name} has 2^{fmt.bits} bit patterns: only 16-bit formats are listed in full")
     top = infinity_ordinal(fmt)
