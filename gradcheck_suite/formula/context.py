@@ -1,0 +1,364 @@
+"""The mathematical vocabulary `m` in which every reference is written.
+
+A reference is `def f(m, x, *, beta): ...`: exact real arithmetic over arrays, with the functions below.  It never states
+a derivative, a tolerance or a rounding.  The same function object is evaluated in every arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from gradcheck_suite.formula.dual import DERIVATIVES
+from gradcheck_suite.formula.fields import Field
+from gradcheck_suite.formula.tape import (
+    Array,
+    Condition,
+    Objects,
+    Variable,
+    constant,
+    elementwise,
+    guarded_mul,
+    node,
+    objects,
+)
+
+Axis = int | tuple[int, ...] | None
+
+
+class Context:
+    """Functions over `Array`s of one field; records where a comparison was a tie or could not be decided."""
+
+    def __init__(self, field: Field) -> None:
+        self.field = field
+        self.ties: list[Any] = []
+        self.undecided: list[Any] = []
+
+    # --- constants
+
+    @property
+    def pi(self) -> Array:
+        """The number pi."""
+        return Array(self.field, objects(self.field.pi))
+
+    @property
+    def inf(self) -> Array:
+        """Positive infinity, for masks: exp(-inf) = 0 and max(-inf, c) = c."""
+        return self.const(float("inf"))
+
+    def const(self, value: Any) -> Array:
+        """Numbers as an array: the exact value of an int or of a binary64 float, nested lists or numpy arrays too."""
+        return value if isinstance(value, Array) else constant(self.field, value)
+
+    def decimal(self, text: str) -> Array:
+        """The real number that a decimal string denotes, which no binary float may represent."""
+        return Array(self.field, objects(self.field.decimal(text)))
+
+    def variable(self, value: Any) -> Variable:
+        """An input on the tape (used by the evaluators, not by formulas)."""
+        return Variable(self.field, self.const(value).value)
+
+    def stop(self, x: Array) -> Array:
+        """The value of x without its derivative: documented straight-through forms."""
+        return Array(self.field, self.const(x).value)
+
+    # --- smooth functions of one argument
+
+    def _smooth(self, name: str, x: Any) -> Array:
+        x = self.const(x)
+        f = self.field
+        y = elementwise(getattr(f, name), x.value)
+        derivative = DERIVATIVES[name]
+
+        def pull(g: Objects) -> Objects:
+            slope = elementwise(lambda a, b: derivative(f, a, b), x.value, y)
+            return elementwise(guarded_mul(f), g, slope)
+
+        return node(f, y, (x, pull))
+
+    def exp(self, x: Any) -> Array:
+        """e^x."""
+        return self._smooth("exp", x)
+
+    def expm1(self, x: Any) -> Array:
+        """e^x - 1."""
+        return self._smooth("expm1", x)
+
+    def exp2(self, x: Any) -> Array:
+        """2^x."""
+        return self.exp(self.const(x) * self.log(2))
+
+    def log(self, x: Any) -> Array:
+        """The natural logarithm; -inf at 0."""
+        return self._smooth("log", x)
+
+    def log2(self, x: Any) -> Array:
+        """The logarithm to base 2."""
+        return self.log(x) / self.log(2)
+
+    def log1p(self, x: Any) -> Array:
+        """log(1 + x)."""
+        return self._smooth("log1p", x)
+
+    def sqrt(self, x: Any) -> Array:
+        """The square root; undefined below 0."""
+        return self._smooth("sqrt", x)
+
+    def tanh(self, x: Any) -> Array:
+        """The hyperbolic tangent."""
+        return self._smooth("tanh", x)
+
+    def sigmoid(self, x: Any) -> Array:
+        """1 / (1 + e^-x)."""
+        return self._smooth("sigmoid", x)
+
+    def softplus(self, x: Any) -> Array:
+        """log(1 + e^x)."""
+        return self._smooth("softplus", x)
+
+    def logsigmoid(self, x: Any) -> Array:
+        """log(1 / (1 + e^-x)) = -softplus(-x)."""
+        return -self.softplus(-self.const(x))
+
+    def erf(self, x: Any) -> Array:
+        """The error function."""
+        return self._smooth("erf", x)
+
+    def erfc(self, x: Any) -> Array:
+        """1 - erf(x)."""
+        return self._smooth("erfc", x)
+
+    def erfinv(self, x: Any) -> Array:
+        """The inverse of erf."""
+        return self._smooth("erfinv", x)
+
+    def ndtr(self, x: Any) -> Array:
+        """The standard normal distribution function, erfc(-x/sqrt 2)/2."""
+        return self.erfc(-self.const(x) / self.sqrt(2)) / 2
+
+    def sin(self, x: Any) -> Array:
+        """The sine."""
+        return self._smooth("sin", x)
+
+    def cos(self, x: Any) -> Array:
+        """The cosine."""
+        return self._smooth("cos", x)
+
+    def lgamma(self, x: Any) -> Array:
+        """log Gamma(x) for x > 0."""
+        return self._smooth("lgamma", x)
+
+    def power(self, x: Any, p: Any) -> Array:
+        """x^p for x >= 0 and a real p, with 0^p = 0 for p > 0 and x^0 = 1."""
+        x, p = self.const(x), self.const(p)
+        positive = self.where(p > 0, self.const(0), self.where(p < 0, self.inf, self.const(1), smooth=True), smooth=True)
+        return self.where(x > 0, self.exp(p * self.log(x)), positive, smooth=True)
+
+    def xlogy(self, x: Any, y: Any) -> Array:
+        """x log y, 0 where x = 0."""
+        x = self.const(x)
+        zero = Condition(*self._equals(x, 0))
+        return self.where(zero, x * 0, x * self.log(y), smooth=True)
+
+    def _equals(self, x: Array, value: float) -> tuple[Any, Any, Any]:
+        c = x >= value
+        exact = c.tie & ~c.undecided
+        return exact, c.undecided, c.undecided
+
+    # --- piecewise functions
+
+    def where(self, condition: Condition, a: Any, b: Any, *, smooth: bool = False) -> Array:
+        """a where the condition holds, else b; the branch not taken contributes nothing, whatever its value.
+
+        `smooth=True` states that both branches agree in value and derivative at the boundary, so equality there is no
+        tie.  Where a ball cannot decide, the result encloses both branches.
+        """
+        a, b = self.const(a), self.const(b)
+        f = self.field
+        if not smooth and condition.tie.any():
+            self.ties.append(condition.tie)
+        truth, value = condition.truth, objects(np.where(condition.truth, a.value, b.value))
+        if condition.undecided.any():
+            self.undecided.append(condition.undecided)
+            value = objects(np.where(condition.undecided, elementwise(f.union, a.value, b.value), value))
+        return node(
+            f,
+            value,
+            (a, lambda g: objects(np.where(truth, g, f.zero))),
+            (b, lambda g: objects(np.where(truth, f.zero, g))),
+        )
+
+    def maximum(self, a: Any, b: Any) -> Array:
+        """The larger of two, elementwise; equality is a tie."""
+        a, b = self.const(a), self.const(b)
+        return self.where(a >= b, a, b)
+
+    def minimum(self, a: Any, b: Any) -> Array:
+        """The smaller of two, elementwise; equality is a tie."""
+        a, b = self.const(a), self.const(b)
+        return self.where(a <= b, a, b)
+
+    def clamp(self, x: Any, lo: Any, hi: Any) -> Array:
+        """min(max(x, lo), hi)."""
+        return self.minimum(self.maximum(x, lo), hi)
+
+    def relu(self, x: Any) -> Array:
+        """max(x, 0)."""
+        return self.maximum(x, 0)
+
+    def abs(self, x: Any) -> Array:
+        """|x|; 0 is a tie."""
+        x = self.const(x)
+        return self.where(x >= 0, x, -x)
+
+    # --- rows
+
+    def sum(self, x: Any, axis: Axis = None, *, keepdims: bool = False) -> Array:
+        """The sum over an axis, several, or all."""
+        x = self.const(x)
+        value = objects(x.value.sum(axis=axis, keepdims=keepdims)) if x.size else self._empty_sum(x, axis, keepdims)
+        return node(self.field, value, (x, lambda g: _spread(g, x.shape, axis, keepdims)))
+
+    def _empty_sum(self, x: Array, axis: Axis, keepdims: bool) -> Objects:
+        shape = np.zeros(x.shape).sum(axis=axis, keepdims=keepdims).shape
+        return np.full(shape, self.field.zero, dtype=object)
+
+    def mean(self, x: Any, axis: Axis = None, *, keepdims: bool = False) -> Array:
+        """The arithmetic mean over an axis, several, or all."""
+        x = self.const(x)
+        total = self.sum(x, axis, keepdims=keepdims)
+        return total / (x.size // max(total.size, 1))
+
+    def max(self, x: Any, axis: int = -1, *, keepdims: bool = False) -> Array:
+        """The largest entry along an axis; equal largest entries are a tie."""
+        x = self.const(x)
+        rows = self._split(x, axis)
+        best = rows[0]
+        for row in rows[1:]:
+            best = self.maximum(best, row)
+        return self.stack([best], axis) if keepdims else best
+
+    def min(self, x: Any, axis: int = -1, *, keepdims: bool = False) -> Array:
+        """The smallest entry along an axis; equal smallest entries are a tie."""
+        return -self.max(-self.const(x), axis, keepdims=keepdims)
+
+    def _split(self, x: Array, axis: int) -> list[Array]:
+        index: list[Any] = [slice(None)] * x.ndim
+        parts = []
+        for i in range(x.shape[axis]):
+            index[axis] = i
+            parts.append(x[tuple(index)])
+        return parts
+
+    def _shift(self, x: Array, axis: int) -> Objects:
+        # Any shift is exact in real arithmetic; one near the maximum keeps every exponential at most about 1.
+        near = elementwise(self.field.approx, x.value).astype(np.float64)
+        near = np.nan_to_num(near, nan=0.0, posinf=np.finfo(float).max, neginf=-np.finfo(float).max)
+        index = np.expand_dims(near.argmax(axis=axis), axis)
+        return np.take_along_axis(x.value, index, axis=axis)
+
+    def _exponentials(self, x: Array, axis: int) -> tuple[Objects, Objects, Objects]:
+        f = self.field
+        shift = self._shift(x, axis)
+        e = elementwise(f.exp, x.value - shift)
+        return e, objects(e.sum(axis=axis, keepdims=True)), shift
+
+    def logsumexp(self, x: Any, axis: int = -1, *, keepdims: bool = False) -> Array:
+        """log of the sum of exponentials along an axis."""
+        x = self.const(x)
+        f = self.field
+        e, total, shift = self._exponentials(x, axis)
+        value = shift + elementwise(f.log, total)
+        out = value if keepdims else objects(np.squeeze(value, axis))
+
+        def pull(g: Objects) -> Objects:
+            wide = g if keepdims else np.expand_dims(g, axis)
+            return wide * elementwise(f.div, e, total)
+
+        return node(f, out, (x, pull))
+
+    def softmax(self, x: Any, axis: int = -1) -> Array:
+        """e^x_i / sum_j e^x_j along an axis."""
+        x = self.const(x)
+        e, total, _ = self._exponentials(x, axis)
+        y = elementwise(self.field.div, e, total)
+
+        def pull(g: Objects) -> Objects:
+            return y * (g - objects((g * y).sum(axis=axis, keepdims=True)))
+
+        return node(self.field, y, (x, pull))
+
+    def log_softmax(self, x: Any, axis: int = -1) -> Array:
+        """x_i - logsumexp(x) along an axis."""
+        x = self.const(x)
+        f = self.field
+        e, total, shift = self._exponentials(x, axis)
+        y = (x.value - shift) - elementwise(f.log, total)
+
+        def pull(g: Objects) -> Objects:
+            return g - elementwise(f.div, e, total) * objects(g.sum(axis=axis, keepdims=True))
+
+        return node(f, y, (x, pull))
+
+    def norm(self, x: Any, p: float = 2.0, axis: Axis = -1, *, keepdims: bool = False) -> Array:
+        """The p-norm (sum |x|^p)^(1/p), max |x| for p = inf; 0 is a tie wherever the norm has a kink there."""
+        x = self.const(x)
+        if p == float("inf"):
+            if not isinstance(axis, int):
+                raise TypeError(f"norm with p=inf takes one axis, not {axis!r}")
+            return self.max(self.abs(x), axis, keepdims=keepdims)
+        if p == 1:
+            return self.sum(self.abs(x), axis, keepdims=keepdims)
+        powers = x * x if p == 2 else self.power(self.abs(x), p)
+        total = self.sum(powers, axis, keepdims=keepdims)
+        root = self.sqrt(total) if p == 2 else self.power(total, self.const(1) / self.const(float(p)))
+        # Only ties are recorded here: both branches are the root itself.
+        return self.where(total > 0, root, root)
+
+    # --- arrangement
+
+    def stack(self, arrays: Sequence[Array], axis: int = 0) -> Array:
+        """Arrays of one shape along a new axis."""
+        parts = [self.const(a) for a in arrays]
+        value = np.stack([p.value for p in parts], axis=axis)
+
+        def take(i: int) -> Callable[[Objects], Objects]:
+            return lambda g: objects(g.take(i, axis=axis))
+
+        return node(self.field, value, *[(p, take(i)) for i, p in enumerate(parts)])
+
+    def concat(self, arrays: Sequence[Array], axis: int = 0) -> Array:
+        """Arrays joined along an axis that they have."""
+        parts = [self.const(a) for a in arrays]
+        ends = np.cumsum([p.shape[axis] for p in parts])
+
+        def cut(i: int) -> Callable[[Objects], Objects]:
+            window = np.arange(ends[i] - parts[i].shape[axis], ends[i])
+            return lambda g: objects(g.take(window, axis=axis))
+
+        value = np.concatenate([p.value for p in parts], axis=axis)
+        return node(self.field, value, *[(p, cut(i)) for i, p in enumerate(parts)])
+
+    def gather(self, x: Any, index: Any, axis: int = -1) -> Array:
+        """Entries picked along an axis by an integer array of the same rank (as numpy.take_along_axis)."""
+        x = self.const(x)
+        where = np.asarray(index, dtype=np.int64)
+        grid = list(np.ogrid[tuple(slice(n) for n in where.shape)])
+        grid[axis] = where
+        return x[tuple(grid)]
+
+    def matmul(self, a: Any, b: Any) -> Array:
+        """The matrix product over the last two axes, broadcast over the others."""
+        return self.const(a) @ self.const(b)
+
+    def one_hot(self, index: Any, classes: int) -> Array:
+        """Rows of the identity picked by an integer array."""
+        return self.const(np.eye(classes, dtype=np.int64)[np.asarray(index, dtype=np.int64)])
+
+
+def _spread(g: Objects, shape: tuple[int, ...], axis: Axis, keepdims: bool) -> Objects:
+    if axis is not None and not keepdims:
+        g = np.expand_dims(g, axis)
+    return np.broadcast_to(g, shape)

@@ -1,0 +1,134 @@
+"""Dual numbers over any field: the value and one directional derivative (forward mode).
+
+Running the reverse tape on dual scalars gives second derivatives, forward over reverse: the dual part of a gradient is
+a Hessian-vector product.  Reference: Griewank & Walther 2008, "Evaluating Derivatives", chapter 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gradcheck_suite.formula.fields import Field
+
+
+class Dual:
+    """`v + d*eps` with eps^2 = 0; `v` and `d` are scalars of one field."""
+
+    __slots__ = ("d", "v")
+
+    def __init__(self, v: Any, d: Any) -> None:
+        self.v = v
+        self.d = d
+
+    def __add__(self, other: Any) -> Dual:
+        if isinstance(other, Dual):
+            return Dual(self.v + other.v, self.d + other.d)
+        return Dual(self.v + other, self.d)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> Dual:
+        if isinstance(other, Dual):
+            return Dual(self.v - other.v, self.d - other.d)
+        return Dual(self.v - other, self.d)
+
+    def __rsub__(self, other: Any) -> Dual:
+        return Dual(other - self.v, -self.d)
+
+    def __neg__(self) -> Dual:
+        return Dual(-self.v, -self.d)
+
+    def __mul__(self, other: Any) -> Dual:
+        if isinstance(other, Dual):
+            return Dual(self.v * other.v, self.v * other.d + self.d * other.v)
+        return Dual(self.v * other, self.d * other)
+
+    __rmul__ = __mul__
+
+    def __repr__(self) -> str:
+        return f"Dual({self.v}, {self.d})"
+
+
+# The derivative of each smooth function, written over a field and a scalar of it; `y` is the function's value.
+DERIVATIVES: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "exp": lambda f, x, y: y,
+    "expm1": lambda f, x, y: f.exp(x),
+    "log": lambda f, x, y: f.div(f.one, x),
+    "log1p": lambda f, x, y: f.div(f.one, 1 + x),
+    "sqrt": lambda f, x, y: f.div(f.one, 2 * y),
+    "tanh": lambda f, x, y: f.sech2(x),
+    "sech2": lambda f, x, y: -2 * (f.tanh(x) * y),
+    "sigmoid": lambda f, x, y: y * f.sigmoid(-x),
+    "softplus": lambda f, x, y: f.sigmoid(x),
+    "erf": lambda f, x, y: f.gauss(x) * f.div(f.number(2), f.sqrt(f.pi)),
+    "erfc": lambda f, x, y: f.gauss(x) * f.div(f.number(-2), f.sqrt(f.pi)),
+    "gauss": lambda f, x, y: -2 * (x * y),
+    "sin": lambda f, x, y: f.cos(x),
+    "cos": lambda f, x, y: -f.sin(x),
+    "lgamma": lambda f, x, y: f.digamma(x),
+    "digamma": lambda f, x, y: f.trigamma(x),
+    "erfinv": lambda f, x, y: f.div(f.sqrt(f.pi), 2 * f.gauss(y)),
+}
+
+
+class DualField:
+    """The field of dual numbers over `base`."""
+
+    def __init__(self, base: Field) -> None:
+        self.base = base
+        self.name = base.name
+        self.zero = self.number(0)
+        self.one = self.number(1)
+        self.nan = Dual(base.nan, base.nan)
+        for name, derivative in DERIVATIVES.items():
+            setattr(self, name, self._lift(getattr(base, name), derivative))
+
+    def _lift(self, function: Callable[[Any], Any], derivative: Callable[[Any, Any, Any], Any]) -> Any:
+        base = self.base
+
+        def lifted(a: Dual) -> Dual:
+            y = function(a.v)
+            if base.is_zero(a.d):
+                # A constant stays constant, even where the derivative is infinite (log at 0).
+                return Dual(y, base.zero)
+            return Dual(y, derivative(base, a.v, y) * a.d)
+
+        return lifted
+
+    @property
+    def pi(self) -> Dual:
+        return Dual(self.base.pi, self.base.zero)
+
+    def number(self, value: Any) -> Dual:
+        """The constant `value`; a Dual passes through."""
+        return value if isinstance(value, Dual) else Dual(self.base.number(value), self.base.zero)
+
+    def decimal(self, text: str) -> Dual:
+        return Dual(self.base.decimal(text), self.base.zero)
+
+    def div(self, a: Any, b: Any) -> Dual:
+        a, b = self.number(a), self.number(b)
+        q = self.base.div(a.v, b.v)
+        return Dual(q, self.base.div(a.d - q * b.d, b.v))
+
+    def sign(self, a: Dual) -> int:
+        return self.base.sign(a.v)
+
+    def compare(self, a: Any, b: Any) -> int:
+        return self.base.compare(self.number(a).v, self.number(b).v)
+
+    def union(self, a: Dual, b: Dual) -> Dual:
+        return Dual(self.base.union(a.v, b.v), self.base.union(a.d, b.d))
+
+    def is_zero(self, a: Dual) -> bool:
+        return self.base.is_zero(a.v) and self.base.is_zero(a.d)
+
+    def is_nan(self, a: Dual) -> bool:
+        return self.base.is_nan(a.v) or self.base.is_nan(a.d)
+
+    def approx(self, a: Dual) -> float:
+        return self.base.approx(a.v)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"no function {name!r} with a known second derivative")

@@ -1,0 +1,334 @@
+"""Scalar arithmetics in which a formula can be evaluated: arb balls and mpmath numbers.
+
+A *field* supplies scalar constructors, comparisons and the smooth one-argument functions.  Everything above it
+(`tape`, `context`) is written once against this interface, so the two arithmetics share no numerical code.
+
+Every field works in extended reals: log 0 = -inf, exp(-inf) = 0.  A result that does not exist is `nan`; a field never
+raises for a numerical reason, because the branch of a `where` that is not selected is evaluated too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import mpmath
+from flint import arb
+from flint import ctx as _flint
+
+# Arguments of exp beyond 2^1200 only arise where an infinite input is replaced by a huge finite one; exp of the bound is
+# already outside every format by a factor of 2^(2^1200), and exp of 2^5000 itself would cost a second in mpmath.
+_EXP_LIMIT = mpmath.mpf(2) ** 1200
+# erfc(2^60) < 2^-(2^119): no format, and no bound used here, can tell it from 0.  mpmath raises OverflowError there.
+_ERFC_LIMIT = mpmath.mpf(2) ** 60
+
+SMOOTH = (
+    "exp",
+    "expm1",
+    "log",
+    "log1p",
+    "sqrt",
+    "tanh",
+    "sech2",
+    "sigmoid",
+    "softplus",
+    "erf",
+    "erfc",
+    "gauss",
+    "sin",
+    "cos",
+    "lgamma",
+    "digamma",
+    "trigamma",
+    "erfinv",
+)
+
+
+class Field(Protocol):
+    """What `tape` and `context` need from a scalar arithmetic; scalars are opaque objects with + - * and unary -."""
+
+    name: str
+    zero: Any
+    one: Any
+    nan: Any
+
+    @property
+    def pi(self) -> Any: ...
+    def number(self, value: Any) -> Any: ...
+    def decimal(self, text: str) -> Any: ...
+    def div(self, a: Any, b: Any) -> Any: ...
+    def sign(self, a: Any) -> int: ...
+    def compare(self, a: Any, b: Any) -> int: ...
+    def union(self, a: Any, b: Any) -> Any: ...
+    def is_zero(self, a: Any) -> bool: ...
+    def is_nan(self, a: Any) -> bool: ...
+    def approx(self, a: Any) -> float: ...
+    def __getattr__(self, name: str) -> Any: ...
+
+
+UNDECIDED = 2
+"""What `sign` and `compare` return when a ball straddles the boundary."""
+
+
+class ArbField:
+    """Rigorous ball arithmetic (Johansson 2017, "Arb: efficient arbitrary-precision midpoint-radius interval
+    arithmetic"); the working precision is the caller's `precision(bits)` context."""
+
+    name = "arb"
+    zero = arb(0)
+    one = arb(1)
+    nan = arb("nan")
+
+    @staticmethod
+    @contextmanager
+    def precision(bits: int) -> Iterator[None]:
+        """Work at `bits` bits inside the block."""
+        before = _flint.prec
+        _flint.prec = bits
+        try:
+            yield
+        finally:
+            _flint.prec = before
+
+    @property
+    def pi(self) -> arb:
+        return arb.pi()
+
+    @staticmethod
+    def number(value: Any) -> arb:
+        """The exact value of an int, a float (as binary64) or an arb; infinities and NaN included."""
+        return value if isinstance(value, arb) else arb(value)
+
+    @staticmethod
+    def decimal(text: str) -> arb:
+        return arb(text)
+
+    @staticmethod
+    def div(a: arb, b: arb) -> arb:
+        return a / b
+
+    @staticmethod
+    def sign(a: arb) -> int:
+        if a > 0:
+            return 1
+        if a < 0:
+            return -1
+        return 0 if a == 0 else UNDECIDED
+
+    @staticmethod
+    def compare(a: arb, b: arb) -> int:
+        if a > b:
+            return 1
+        if a < b:
+            return -1
+        return 0 if a == b else UNDECIDED
+
+    @staticmethod
+    def union(a: arb, b: arb) -> arb:
+        return a.union(b)
+
+    @staticmethod
+    def is_zero(a: arb) -> bool:
+        return bool(a.is_zero())
+
+    @staticmethod
+    def is_nan(a: arb) -> bool:
+        return bool(a.is_nan())
+
+    @staticmethod
+    def approx(a: arb) -> float:
+        """A binary64 number near the midpoint; for choosing shifts and signs, never for a verdict."""
+        return float(a.mid())
+
+    exp = staticmethod(arb.exp)
+    expm1 = staticmethod(arb.expm1)
+    log1p = staticmethod(arb.log1p)
+    sqrt = staticmethod(arb.sqrt)
+    erf = staticmethod(arb.erf)
+    erfc = staticmethod(arb.erfc)
+    sin = staticmethod(arb.sin)
+    cos = staticmethod(arb.cos)
+    lgamma = staticmethod(arb.lgamma)
+    digamma = staticmethod(arb.digamma)
+
+    @staticmethod
+    def tanh(a: arb) -> arb:
+        return a.tanh() if a.is_finite() else arb(1 if a > 0 else -1) if a == a else arb("nan")
+
+    @staticmethod
+    def trigamma(a: arb) -> arb:
+        return arb(2).zeta(a)
+
+    @staticmethod
+    def log(a: arb) -> arb:
+        return arb("-inf") if a.is_zero() else a.log()
+
+    @staticmethod
+    def sech2(a: arb) -> arb:
+        # 1 - tanh^2 loses 2|x|/ln 2 bits; this form loses none.
+        e = (-2 * abs(a)).exp()
+        return 4 * e / (1 + e) ** 2
+
+    @staticmethod
+    def sigmoid(a: arb) -> arb:
+        if a < 0:
+            e = a.exp()
+            return e / (1 + e)
+        return 1 / (1 + (-a).exp())
+
+    @staticmethod
+    def softplus(a: arb) -> arb:
+        if a > 0:
+            return a + (-a).exp().log1p()
+        return a.exp().log1p()
+
+    @staticmethod
+    def gauss(a: arb) -> arb:
+        return (-(a * a)).exp()
+
+    @staticmethod
+    def erfinv(a: arb) -> arb:
+        if a == 1 or a == -1:
+            return arb("inf") if a > 0 else arb("-inf")
+        return a.erfinv() if abs(a) < 1 else arb("nan")
+
+
+class MpField:
+    """mpmath's floating point at the precision of the caller's `precision(bits)` context; states no error bound."""
+
+    name = "mpmath"
+    zero = mpmath.mpf(0)
+    one = mpmath.mpf(1)
+    nan = mpmath.mpf("nan")
+
+    @staticmethod
+    @contextmanager
+    def precision(bits: int) -> Iterator[None]:
+        """Work at `bits` bits inside the block."""
+        with mpmath.workprec(bits):
+            yield
+
+    @property
+    def pi(self) -> Any:
+        return +mpmath.pi
+
+    @staticmethod
+    def number(value: Any) -> Any:
+        """The exact value of an int, a float (as binary64) or an mpf."""
+        return mpmath.mpf(value)
+
+    @staticmethod
+    def decimal(text: str) -> Any:
+        return mpmath.mpf(text)
+
+    @staticmethod
+    def div(a: Any, b: Any) -> Any:
+        return a / b if b else mpmath.mpf("nan")
+
+    @staticmethod
+    def sign(a: Any) -> int:
+        if a == 0:
+            return 0
+        return 1 if a > 0 else -1 if a < 0 else UNDECIDED
+
+    @staticmethod
+    def compare(a: Any, b: Any) -> int:
+        if a == b:
+            return 0
+        return 1 if a > b else -1 if a < b else UNDECIDED
+
+    @staticmethod
+    def union(a: Any, b: Any) -> Any:
+        return mpmath.mpf("nan")
+
+    @staticmethod
+    def is_zero(a: Any) -> bool:
+        return bool(a == 0)
+
+    @staticmethod
+    def is_nan(a: Any) -> bool:
+        return bool(mpmath.isnan(a))
+
+    @staticmethod
+    def approx(a: Any) -> float:
+        return float(a)
+
+    @staticmethod
+    def exp(a: Any) -> Any:
+        if abs(a) > _EXP_LIMIT and not mpmath.isinf(a):
+            a = _EXP_LIMIT if a > 0 else -_EXP_LIMIT
+        return mpmath.exp(a)
+
+    @classmethod
+    def expm1(cls, a: Any) -> Any:
+        return cls.exp(a) - 1 if abs(a) > 1 else mpmath.expm1(a)
+
+    @staticmethod
+    def log(a: Any) -> Any:
+        if a < 0:
+            return mpmath.mpf("nan")
+        return mpmath.log(a) if a else mpmath.mpf("-inf")
+
+    @classmethod
+    def log1p(cls, a: Any) -> Any:
+        if a == -1:
+            return mpmath.mpf("-inf")
+        return mpmath.log1p(a) if a > -1 else mpmath.mpf("nan")
+
+    @staticmethod
+    def sqrt(a: Any) -> Any:
+        return mpmath.sqrt(a) if a >= 0 else mpmath.mpf("nan")
+
+    tanh = staticmethod(mpmath.tanh)
+    sin = staticmethod(mpmath.sin)
+    cos = staticmethod(mpmath.cos)
+
+    @staticmethod
+    def lgamma(a: Any) -> Any:
+        return mpmath.loggamma(a) if a > 0 else mpmath.mpf("nan")
+
+    @staticmethod
+    def digamma(a: Any) -> Any:
+        return mpmath.digamma(a) if a > 0 else mpmath.mpf("nan")
+
+    @staticmethod
+    def trigamma(a: Any) -> Any:
+        return mpmath.psi(1, a) if a > 0 else mpmath.mpf("nan")
+
+    @classmethod
+    def sech2(cls, a: Any) -> Any:
+        e = cls.exp(-2 * abs(a))
+        return 4 * e / (1 + e) ** 2
+
+    @classmethod
+    def sigmoid(cls, a: Any) -> Any:
+        return 1 / (1 + cls.exp(-a))
+
+    @classmethod
+    def softplus(cls, a: Any) -> Any:
+        return mpmath.log1p(cls.exp(a)) if a <= 0 else a + mpmath.log1p(cls.exp(-a))
+
+    @staticmethod
+    def erf(a: Any) -> Any:
+        return mpmath.erf(a) if abs(a) < _ERFC_LIMIT else mpmath.sign(a)
+
+    @staticmethod
+    def erfc(a: Any) -> Any:
+        if a > _ERFC_LIMIT:
+            return mpmath.mpf(0)
+        return mpmath.erfc(a) if a > -_ERFC_LIMIT else mpmath.mpf(2)
+
+    @classmethod
+    def gauss(cls, a: Any) -> Any:
+        return cls.exp(-(a * a))
+
+    @staticmethod
+    def erfinv(a: Any) -> Any:
+        if abs(a) >= 1:
+            return mpmath.mpf("nan") if abs(a) > 1 else a * mpmath.inf
+        return mpmath.erfinv(a)
+
+
+ARB = ArbField()
+MPMATH = MpField()

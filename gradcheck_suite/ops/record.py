@@ -1,0 +1,95 @@
+"""What the harness knows of an op: one record, written once, from which cases, inputs and references follow."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gradcheck_suite.floats import FORMATS
+from gradcheck_suite.results import variant_label
+
+Params = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where an op was registered: a file and a line, for annotations and reports."""
+
+    file: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Op:
+    """One op: the callable under test, its exact definition, and where it is hard.
+
+    `call(*inputs, **params)` is the torch callable.  `formula(m, *inputs, **params)` is its definition in exact real
+    arithmetic; parameters that are floats reach it as exact arrays, everything else as it is.  `inputs` names the
+    differentiable tensors in order.
+
+    `landmarks(params)` lists the inputs where something happens: kinks, jumps, thresholds, saturation points.
+    `documented(params, values)` marks inputs (float64 arrays by name) where the documentation states a deviation from
+    the definition.  `domain(params, values)` marks the inputs for which the op is defined at all.
+    `module(**params)`, `inplace(x, **params)` and `out(x, out=..., **params)` are further ways of calling it.
+    `twins` are callables that must agree with `call`.
+    """
+
+    name: str
+    call: Callable[..., Any]
+    formula: Callable[..., Any]
+    callable_name: str
+    family: str
+    tier: str = "core"
+    inputs: tuple[str, ...] = ("input",)
+    variants: tuple[Params, ...] = ({},)
+    defaults: Params = field(default_factory=dict)
+    landmarks: Callable[[Params], Sequence[float]] = lambda params: ()
+    documented: Callable[[Params, Mapping[str, Any]], Any] | None = None
+    documented_reason: str = ""
+    domain: Callable[[Params, Mapping[str, Any]], Any] | None = None
+    module: Callable[..., Any] | None = None
+    inplace: Callable[..., Any] | None = None
+    out: Callable[..., Any] | None = None
+    twins: tuple[Callable[..., Any], ...] = ()
+    dtypes: tuple[str, ...] = tuple(FORMATS)
+    directions: tuple[str, ...] = ("forward", "backward", "double-backward")
+    structural: tuple[str, ...] = ()
+    stable_form: str | None = None
+    max_ulp: float | None = None
+    custom: bool = False
+    source: Source | None = None
+    pointwise: bool = True
+
+    @property
+    def definition(self) -> str:
+        """The source text of the formula, as a report shows it."""
+        try:
+            return inspect.getsource(self.formula)
+        except (OSError, TypeError):
+            return ""
+
+    def params(self, variant: Params) -> dict[str, Any]:
+        """All keyword arguments of a variant, defaults included, as the formula takes them."""
+        return {**self.defaults, **variant}
+
+    def reals(self, variant: Params) -> dict[str, float]:
+        """The parameters that are real numbers: exact for the reference, moved by the conditioning ruler."""
+        chosen = self.params(variant)
+        return {k: v for k, v in chosen.items() if isinstance(v, float) and k not in self.structural}
+
+    def label(self, variant: Params) -> str:
+        """The op with its variant as ids write it: "softplus[beta=10]"."""
+        return self.name + variant_label({k: _plain(v) for k, v in variant.items()})
+
+
+def _plain(value: Any) -> Any:
+    """10.0 reads as 10 in an id."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 1e6 else value
+
+
+def source_of(function: Callable[..., Any]) -> Source | None:
+    """The file and line of a function, where Python knows them."""
+    code = getattr(function, "__code__", None)
+    return Source(file=code.co_filename, line=code.co_firstlineno) if code else None
