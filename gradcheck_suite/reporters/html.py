@@ -6,7 +6,8 @@ import os
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from gradcheck_suite.reporters.summary import columns, headline, region_text, rows
+from gradcheck_suite.reporters.regions import region_text
+from gradcheck_suite.reporters.summary import columns, headline, rows
 from gradcheck_suite.results import Document, gravest, write_text
 
 

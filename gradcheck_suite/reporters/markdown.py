@@ -6,7 +6,8 @@ import os
 import re
 
 from gradcheck_suite.reporters.numbers import ulp_text
-from gradcheck_suite.reporters.summary import Row, columns, headline, region_text, rows
+from gradcheck_suite.reporters.regions import region_text
+from gradcheck_suite.reporters.summary import Row, columns, headline, rows
 from gradcheck_suite.results import Document, Finding, Result, gravest, write_text
 
 LIMIT_BYTES = 1_000_000  # GitHub refuses a step summary of 1 MiB

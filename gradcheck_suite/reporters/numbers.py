@@ -7,7 +7,7 @@ from typing import Any, Final
 
 # Bits of the significand, the hidden one included, and the largest exponent of each format.
 PRECISION: Final = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
-_EMAX: Final = {"float64": 1023, "float32": 127, "float16": 15, "bfloat16": 127}
+EMAX: Final = {"float64": 1023, "float32": 127, "float16": 15, "bfloat16": 127}
 
 
 def ulp_text(ulp: float | None) -> str:
@@ -79,7 +79,7 @@ def interval(lo: str | None, hi: str | None, name: str = "x") -> str:
 def is_extreme(value: float, dtype: str) -> bool:
     """Whether a value is the largest finite float of `dtype`, or beyond it."""
     precision = PRECISION.get(dtype, 53)
-    emax = _EMAX.get(dtype, 1023)
+    emax = EMAX.get(dtype, 1023)
     return abs(value) >= (2.0 - 2.0 ** (1 - precision)) * 2.0**emax
 
 
@@ -90,7 +90,7 @@ def axis_position(value: float, dtype: str) -> float:
     """
     if value == 0 or math.isnan(value):
         return 0.0
-    emax = _EMAX.get(dtype, 1023)
+    emax = EMAX.get(dtype, 1023)
     emin = 1 - emax
     size = abs(value)
     octaves = float(emax - emin + 2)  # normal octaves, and one for the subnormal ones

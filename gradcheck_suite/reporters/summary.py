@@ -1,4 +1,4 @@
-"""The matrix op x dtype x direction and the words that every report uses for it."""
+"""The matrix op x dtype x direction: what every summary of a document shows."""
 
 from __future__ import annotations
 
@@ -7,81 +7,100 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from gradcheck_suite.reporters.numbers import interval, ulp_text
+from gradcheck_suite.reporters.numbers import ulp_text
+from gradcheck_suite.reporters.regions import prominence, region_text, strip_path
 from gradcheck_suite.results import (
     DIRECTIONS,
     DTYPES,
+    SEVERITIES,
     Document,
     Finding,
     OpInfo,
     Result,
-    Severity,
     count_severities,
-    gravity,
     variant_label,
 )
 
-ARROWS: Final = {"forward": "value", "backward": "gradient", "double-backward": "2nd derivative"}
+LEVELS: Final = (*SEVERITIES[:3], "inconclusive", "info", "ok", "unsupported", "absent")  # worst first
 
-KIND_SENTENCES: Final = {
-    "overflow": "inf or -inf comes out where the exact result is an ordinary number.",
-    "nan": "NaN comes out where the exact result is defined; one such entry poisons every sum it enters.",
-    "underflow": "0 comes out where the exact result is not 0: what depends on it stops learning.",
-    "sign": "The result has the wrong sign: a gradient step goes uphill.",
-    "inaccurate": "Digits are lost beyond what the inputs' own rounding explains.",
-    "tie": "At a kink the gradient lies outside the set that the function has there.",
-    "masked": "A finite number hides an infinite or undefined result, so an error upstream goes unseen.",
-    "path": "Two ways of calling the op on the same input disagree.",
-    "dtype": "The result has another dtype than documented.",
-    "raises": "The op fails where it is documented to work.",
-}
+Pair = tuple[Result, Finding]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
     """One op in one dtype and direction, the worst over its variants and inputs.
 
-    `level` is the word for the colour: a severity, "ok", "inconclusive", "unsupported" or "absent".
+    `level` is one of LEVELS and stands for the colour, `word` is what the cell says: a kind of finding or a verdict.
+    `findings` are those above `info`, most pressing first; `remarks` counts the others.
     """
 
     dtype: str
     direction: str
     level: str
     word: str
-    ulp: float | None
-    region: str = ""
-    variant: str = ""
+    ulp: float | None = None
+    findings: tuple[Pair, ...] = ()
+    remarks: int = 0
     result_id: str = ""
-    findings: int = 0
-    new: int = 0
 
     @property
     def ulp_text(self) -> str:
         """The worst ULP error in short."""
         return ulp_text(self.ulp)
 
+    @property
+    def regions(self) -> list[tuple[str, str, str]]:
+        """Severity, kind and place of every finding, most pressing first, each place once."""
+        lines = [(f.severity, f.kind, region_text(f)) for _, f in self.findings]
+        return list(dict.fromkeys(lines))
+
+    @property
+    def strips(self) -> list[tuple[str, str]]:
+        """Severity and SVG path of the regions along the probe of the first finding, gravest painted last."""
+        probe = self.findings[0][1].probe if self.findings else ""
+        along = [f for _, f in self.findings if f.probe == probe]
+        paths = [(s, strip_path([f for f in along if f.severity == s], self.dtype)) for s in SEVERITIES]
+        return [(severity, path) for severity, path in reversed(paths) if path]
+
+    @property
+    def tokens(self) -> str:
+        """What filters match against: "kind:severity:status" of each finding, each combination once."""
+        return " ".join(sorted({f"{f.kind}:{f.severity}:{f.status}" for _, f in self.findings}))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One op with all its cells, in the order of `columns`."""
+    """One op with all its cells, in the order of `columns`, and all its results."""
 
     info: OpInfo
     cells: tuple[Cell, ...]
     results: tuple[Result, ...]
 
     @property
-    def severity(self) -> str | None:
-        """The gravest severity in the row; None where there is no finding."""
-        levels = {cell.level for cell in self.cells}
-        return next((s for s in ("critical", "major", "minor", "info") if s in levels), None)
+    def level(self) -> str:
+        """The worst level in the row."""
+        return min((cell.level for cell in self.cells), key=LEVELS.index, default="absent")
+
+    def weight(self) -> tuple[int, int, float]:
+        """Sort key, worst first: the worst level, how many cells have it, the worst ULP error."""
+        level = self.level
+        return (
+            LEVELS.index(level),
+            -sum(cell.level == level for cell in self.cells),
+            -max((_size(cell.ulp) for cell in self.cells), default=0.0),
+        )
 
 
 def columns(document: Document) -> list[tuple[str, str]]:
-    """The (dtype, direction) pairs that occur in the document, in the usual order."""
-    seen = {(r.dtype, r.direction) for r in document.results}
-    dtypes = _in_order({dtype for dtype, _ in seen}, DTYPES)
-    directions = _in_order({direction for _, direction in seen}, DIRECTIONS)
+    """The (dtype, direction) pairs of the document, every dtype with every direction, in the usual order."""
+    dtypes, directions = axes(document)
     return [(dtype, direction) for dtype in dtypes for direction in directions]
+
+
+def axes(document: Document) -> tuple[list[str], list[str]]:
+    """The dtypes and the directions that occur in the document, in the usual order."""
+    dtypes = _in_order({r.dtype for r in document.results}, DTYPES)
+    return dtypes, _in_order({r.direction for r in document.results}, DIRECTIONS)
 
 
 def _in_order(present: set[str], usual: Iterable[str]) -> list[str]:
@@ -96,10 +115,10 @@ def rows(document: Document) -> list[Row]:
     for result in document.results:
         by_op.setdefault(result.op, []).append(result)
     infos = {info.name: info for info in document.ops}
-    return [_row(infos.get(name) or _unknown_op(name, found), found, places) for name, found in by_op.items()]
+    return [_row(infos.get(name) or _bare(name, found), found, places) for name, found in by_op.items() if found]
 
 
-def _unknown_op(name: str, found: list[Result]) -> OpInfo:
+def _bare(name: str, found: list[Result]) -> OpInfo:
     return OpInfo(name=name, callable=found[0].callable, family="", tier="", custom=found[0].custom)
 
 
@@ -107,69 +126,49 @@ def _row(info: OpInfo, found: list[Result], places: list[tuple[str, str]]) -> Ro
     at: dict[tuple[str, str], list[Result]] = {place: [] for place in places}
     for result in found:
         at[result.dtype, result.direction].append(result)
-    return Row(info=info, cells=tuple(_cell(*p, at[p]) for p in places), results=tuple(found))
+    return Row(info=info, cells=tuple(cell(*p, at[p]) for p in places), results=tuple(found))
 
 
-def _cell(dtype: str, direction: str, found: list[Result]) -> Cell:
-    pairs = sorted(((r, f) for r in found for f in r.findings), key=lambda pair: gravity(*pair))
-    if not found:
-        return Cell(dtype=dtype, direction=direction, level="absent", word="-", ulp=None)
-    grave = [(r, f) for r, f in pairs if f.severity != "info"]
-    if not grave:
-        return _quiet_cell(dtype, direction, found, len(pairs))
-    result, finding = grave[0]
-    return Cell(
-        dtype=dtype,
-        direction=direction,
-        level=finding.severity,
-        word=finding.kind,
-        ulp=_worst_ulp(found),
-        region=region_text(finding),
-        variant=variant_label(result.variant),
-        result_id=result.id,
-        findings=len(grave),
-        new=sum(f.status == "new" for _, f in grave),
-    )
-
-
-def _quiet_cell(dtype: str, direction: str, found: list[Result], remarks: int) -> Cell:
-    verdicts = {r.verdict for r in found}
-    if verdicts == {"unsupported"}:
-        level, word = "unsupported", "unsupported"
-    elif "inconclusive" in verdicts:
-        level, word = "inconclusive", "undecided"
-    else:
-        level, word = ("info" if remarks else "ok"), "ok"
-    worst = max(found, key=lambda r: _size(r.max_ulp))
+def cell(dtype: str, direction: str, found: list[Result]) -> Cell:
+    """The cell that stands for some results of one dtype and direction."""
+    pairs = sorted(((r, f) for r in found for f in r.findings), key=lambda pair: prominence(*pair))
+    grave = tuple(pair for pair in pairs if pair[1].severity != "info")
+    level, word = (grave[0][1].severity, grave[0][1].kind) if grave else _quiet(found, bool(pairs))
+    worst = grave[0][0] if grave else max(found, key=lambda r: _size(r.max_ulp), default=None)
     return Cell(
         dtype=dtype,
         direction=direction,
         level=level,
         word=word,
-        ulp=_worst_ulp(found),
-        result_id=worst.id,
-        variant=variant_label(worst.variant),
-        findings=remarks,
+        ulp=max((r.max_ulp for r in found if r.max_ulp is not None), default=None, key=_size),
+        findings=grave,
+        remarks=len(pairs) - len(grave),
+        result_id=worst.id if worst else "",
     )
 
 
-def _worst_ulp(found: list[Result]) -> float | None:
-    return max((r.max_ulp for r in found if r.max_ulp is not None), default=None, key=_size)
+def _quiet(found: list[Result], remarks: bool) -> tuple[str, str]:
+    verdicts = {r.verdict for r in found}
+    if not found:
+        return "absent", "not run"
+    if verdicts == {"unsupported"}:
+        return "unsupported", "unsupported"
+    if "inconclusive" in verdicts:
+        return "inconclusive", "undecided"
+    return ("info", "ok") if remarks else ("ok", "ok")
 
 
 def _size(ulp: float | None) -> float:
     return -1.0 if ulp is None or math.isnan(ulp) else ulp
 
 
-def region_text(finding: Finding) -> str:
-    """Where a finding holds, as a condition on its probe."""
-    name = "x" if finding.probe in ("input", "x") else finding.probe
-    return interval(finding.lo, finding.hi, name)
+def variants_of(results: Iterable[Result]) -> list[str]:
+    """The labels of the variants, in the order of the document."""
+    return list(dict.fromkeys(variant_label(r.variant) for r in results))
 
 
 def headline(document: Document) -> str:
-    """One line of counts: results, then findings by severity."""
-    counts: dict[Severity, int] = count_severities(document.results)
-    listed = ", ".join(f"{n} {severity}" for severity, n in counts.items() if n)
+    """One line of counts: ops and results, then findings by severity."""
+    listed = ", ".join(f"{n} {severity}" for severity, n in count_severities(document.results).items() if n)
     ops = len({r.op for r in document.results})
     return f"{ops} ops, {len(document.results)} results: {listed or 'no finding'}"

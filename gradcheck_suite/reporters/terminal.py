@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from gradcheck_suite.reporters.numbers import ulp_text
-from gradcheck_suite.reporters.summary import region_text
+from gradcheck_suite.reporters.regions import region_text
+from gradcheck_suite.reporters.words import command
 from gradcheck_suite.results import Document, Finding, Result, count_severities, count_verdicts, gravest
 
 WIDTH = 80
@@ -31,17 +32,6 @@ def _parts(document: Document, report: str | None, limit: int, width: int) -> It
         yield _wrapped(f"report: {report}", width, indent="        ")
     if worst:
         yield _wrapped(f"repeat one: {command(worst[0][0])}", width, indent="  ")
-
-
-def command(result: Result) -> str:
-    """The command that repeats the case of a result."""
-    return f"pytest --gradcheck -m gradcheck '{case_node(result)}'"
-
-
-def case_node(result: Result) -> str:
-    """The pytest id of the case that a result belongs to (a case has one result per differentiable input)."""
-    case = "::".join(result.id.split("::")[:3])
-    return f"gradcheck::{case}"
 
 
 def _checked(document: Document, width: int) -> list[str]:

@@ -1,0 +1,130 @@
+"""Where findings hold: as words, as a strip along the float line, and gathered into the list of the gravest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from gradcheck_suite.reporters.numbers import EMAX, interval, value_of
+from gradcheck_suite.results import DTYPES, KINDS, Finding, Result, severity_rank
+
+# The strip gives most of its width to magnitudes that programs meet, from 1e-4 to 1e4: on the even float line the
+# octaves from 10 to 1000, where activations saturate, would be a hair's breadth in float64.
+ORDINARY_LOG2: Final = math.log2(1e4)
+WIDTH: Final = 100.0
+_TINY, _ORDINARY, _HUGE = 4.0, 34.0, 12.0  # widths on either side of 0
+
+
+def strip_position(value: float, dtype: str) -> float:
+    """Where a value stands on a strip 100 wide: -inf at 0, zero at 50, inf at 100, rising with the float ordinal."""
+    if value == 0 or math.isnan(value):
+        return WIDTH / 2
+    return WIDTH / 2 + math.copysign(_offset(abs(value), EMAX.get(dtype, 1023)), value)
+
+
+def _offset(size: float, emax: int) -> float:
+    if math.isinf(size):
+        return WIDTH / 2
+    log2 = math.log2(size)
+    if log2 < -ORDINARY_LOG2:
+        bottom = 1.0 - emax
+        return _TINY * max(0.0, (log2 - bottom) / (-ORDINARY_LOG2 - bottom))
+    if log2 < ORDINARY_LOG2:
+        return _TINY + _ORDINARY * (log2 + ORDINARY_LOG2) / (2 * ORDINARY_LOG2)
+    top = emax + 1.0
+    return _TINY + _ORDINARY + _HUGE * min(1.0, (log2 - ORDINARY_LOG2) / (top - ORDINARY_LOG2))
+
+
+def bounds(finding: Finding) -> tuple[float, float] | None:
+    """The interval of a finding as floats; None where it has none."""
+    low, high = value_of(finding.lo), value_of(finding.hi)
+    return None if math.isnan(low) or math.isnan(high) else (low, high)
+
+
+def strip_path(findings: Iterable[Finding], dtype: str, *, least: float = 1.6) -> str:
+    """The SVG path of the findings' intervals on a strip 100 wide and 6 high; "" where there is nothing to draw."""
+    parts = []
+    for low, high in filter(None, map(bounds, findings)):
+        left, right = strip_position(low, dtype), strip_position(high, dtype)
+        if right - left < least:  # a point must be seen, too
+            left = min(max(0.0, (left + right - least) / 2), WIDTH - least)
+            right = left + least
+        parts.append(f"M{left:.3g} 0h{right - left:.3g}v6h-{right - left:.3g}z")
+    return "".join(dict.fromkeys(parts))
+
+
+def reach(finding: Finding, dtype: str) -> float:
+    """How much of the inputs that programs meet a finding spoils, from 0 to 1; extreme magnitudes count a tenth."""
+    limits = bounds(finding)
+    if limits is None:
+        return 1.0
+    left, right = (strip_position(value, dtype) for value in limits)
+    inner = sum(
+        max(0.0, min(right, b) - max(left, a))
+        for a, b in ((_HUGE, WIDTH / 2 - _TINY), (WIDTH / 2 + _TINY, WIDTH - _HUGE))
+    )
+    return finding.share * (inner + 0.1 * (right - left - inner)) / (2 * _ORDINARY)
+
+
+def probe_name(finding: Finding) -> str:
+    """The name of a finding's probe in a formula: x for the input itself."""
+    return "x" if finding.probe in ("input", "x") else finding.probe
+
+
+def region_text(finding: Finding) -> str:
+    """Where a finding holds, as a condition on its probe: "x ≥ 88.7229"."""
+    return interval(finding.lo, finding.hi, probe_name(finding))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """The findings of one op, kind and direction over its dtypes and variants, gravest first."""
+
+    op: str
+    kind: str
+    direction: str
+    members: tuple[tuple[Result, Finding], ...]
+
+    @property
+    def first(self) -> tuple[Result, Finding]:
+        """The gravest member."""
+        return self.members[0]
+
+    @property
+    def by_dtype(self) -> list[tuple[Result, Finding]]:
+        """The gravest member of each dtype, in the usual order of dtypes."""
+        found: dict[str, tuple[Result, Finding]] = {}
+        for result, finding in self.members:
+            found.setdefault(result.dtype, (result, finding))
+        order = {dtype: index for index, dtype in enumerate(DTYPES)}
+        return sorted(found.values(), key=lambda pair: order.get(pair[0].dtype, len(order)))
+
+
+def prominence(result: Result, finding: Finding) -> tuple[int, bool, float, int, int, str]:
+    """Sort key, most pressing first: severity, new before known, how many ordinary inputs, kind, default variant."""
+    kinds = {kind: index for index, kind in enumerate(KINDS)}
+    return (
+        severity_rank(finding.severity),
+        finding.status != "new",
+        -round(reach(finding, result.dtype), 4),
+        kinds[finding.kind],
+        len(result.variant),
+        result.id,
+    )
+
+
+def groups(results: Iterable[Result]) -> list[Group]:
+    """Every finding above `info`, gathered by op, kind and direction, most pressing group first."""
+    gathered: dict[tuple[str, str, str], list[tuple[Result, Finding]]] = {}
+    for result in results:
+        for finding in result.findings:
+            if finding.severity != "info":
+                key = (result.op, finding.kind, result.direction)
+                gathered.setdefault(key, []).append((result, finding))
+    made = [
+        Group(op=op, kind=kind, direction=direction, members=tuple(sorted(m, key=lambda p: prominence(*p))))
+        for (op, kind, direction), m in gathered.items()
+    ]
+    return sorted(made, key=lambda group: prominence(*group.first))
