@@ -18,12 +18,13 @@ class GradcheckError(Exception):
 class UsageError(GradcheckError):
     """A mistake of the caller: one sentence that names the thing and the remedy.
 
-    The command line prints it and exits with 2, and pytest reports it as a usage error; neither shows a traceback.
+    The command line prints it and exits with 2, and pytest reports it as a usage error; neither shows a
+    traceback.
     """
 
     @classmethod
     def unknown(cls, kind: str, name: str, valid: Iterable[str]) -> UsageError:
-        """Return the error for a `name` that is no `kind` ("op", "dtype", ...), with the closest valid names."""
+        """Return the error for a `name` that is no `kind` ("op", "dtype", …), and the closest valid names."""
         return cls(f"unknown {kind} {name!r}; {suggest(name, valid)}")
 
 

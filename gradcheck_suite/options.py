@@ -1,15 +1,15 @@
-"""One table of options, read by the pytest plugin (`--gradcheck-X`, ini `gradcheck_X`) and the command line (`--X`).
+"""One table of options for the pytest plugin (`--gradcheck-X`, ini `gradcheck_X`) and the CLI (`--X`).
 
-Option values stay plain text until `settings_from` turns them into `Settings`: text crosses to xdist's workers as it
-is, and a mistake is worded the same whether it was made in a shell, in pytest's configuration or in Python. This
-module is loaded by every pytest run and imports the standard library only.
+Option values stay plain text until `settings_from` turns them into `Settings`: text crosses to xdist's
+workers as it is, and a mistake is worded the same whether it was made in a shell, in pytest's configuration
+or in Python. This module is loaded by every pytest run and imports the standard library only.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, cast
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from gradcheck_suite.errors import UsageError
 
@@ -33,8 +33,8 @@ class Settings:
     """What a run checks, how it judges, and where it writes.
 
     `ops` holds op names, globs and tiers. `max_ulp` is in units in the last place of the dtype under test.
-    `fail_on` is None where nobody asked: pytest then fails custom ops from "minor" on, the command line never fails.
-    `report` is a directory, `json` a file; None writes nothing.
+    `fail_on` is None where nobody asked: pytest then fails custom ops from "minor" on, the command line never
+    fails. `report` is a directory, `json` a file; None writes nothing.
     """
 
     ops: tuple[str, ...] = ("core", "custom")
@@ -55,20 +55,19 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """One row of the table: `name` as typed ("max-ulp"), its meaning, and how its text becomes a value of Settings.
+    """One row of the table: `name` as typed ("max-ulp"), its meaning, and how its text becomes a setting.
 
-    `kind` is "value" (given once), "list" (comma-separated, may repeat, the last one wins unless `gathers`), or
-    "flag". `choices` are the only valid texts, where there are such; `noun` names one of them in an error.
+    `kind` is "value", "list" (comma-separated), "repeated" (one value per occurrence) or "flag". `choices`
+    are the only valid texts, where there are such; `noun` names one of them in an error.
     """
 
     name: str
     help: str
-    kind: Literal["value", "list", "flag"]
+    kind: Literal["value", "list", "repeated", "flag"]
     convert: Callable[[str], object] = str
     choices: tuple[str, ...] = ()
     noun: str = ""
     metavar: str = ""
-    gathers: bool = False
 
     @property
     def field(self) -> str:
@@ -76,19 +75,28 @@ class Option:
         return self.name.replace("-", "_")
 
     def value(self, raw: Raw) -> object:
-        """Return the value that the typed text `raw` stands for. Raises UsageError on text that is not valid."""
+        """Return the value that the text `raw` stands for. Raises UsageError where it stands for none."""
         if self.kind == "flag":
             return bool(raw)
-        if self.kind == "list":
-            return self._items(raw)
-        return self._one(str(raw))
-
-    def _items(self, raw: Raw) -> tuple[object, ...]:
         texts = raw if isinstance(raw, list) else [str(raw)]
+        if self.kind == "repeated":
+            return tuple(self._one(text) for text in texts)
+        if self.kind == "list":
+            return self._items(texts)
+        return self._one(texts[-1])
+
+    def declaration(self) -> dict[str, Any]:
+        """The keyword arguments for argparse's `add_argument`, and for pytest's `addoption`."""
+        if self.kind == "flag":
+            return {"action": "store_true", "default": None, "help": self.help}
+        action = "append" if self.kind == "repeated" else "store"
+        return {"action": action, "default": None, "metavar": self.metavar, "help": self.help}
+
+    def _items(self, texts: list[str]) -> tuple[object, ...]:
         parts = [part.strip() for text in texts for part in _split_outside_brackets(text)]
         named = list(dict.fromkeys(part for part in parts if part))
-        if not named and not self.gathers:
-            raise UsageError(f"--{self.name} names nothing; leave it out for the default, or name {self.noun}s")
+        if not named:
+            raise UsageError(f"--{self.name} names no {self.noun}; leave it out for the default")
         return tuple(self._one(part) for part in named)
 
     def _one(self, text: str) -> object:
@@ -173,7 +181,7 @@ OPTIONS: Final = (
         help="torch device that the ops run on; default cpu",
     ),
     Option(
-        name="load", kind="list", metavar="FILE", noun="file", gathers=True,
+        name="load", kind="repeated", metavar="FILE",
         help="Python file or module that registers custom ops; may be repeated",
     ),
     Option(
@@ -190,19 +198,15 @@ OPTIONS: Final = (
     ),
 )  # fmt: skip
 
-BY_NAME: Final[Mapping[str, Option]] = {option.name: option for option in OPTIONS}
-
 
 def settings_from(raw: Mapping[str, Raw]) -> Settings:
     """Return the settings for options as typed, keyed by field name; None and absent ones take their default.
 
     Raises UsageError that names the option, the text and the valid values.
     """
-    given = {option.field: option.value(raw[option.field]) for option in OPTIONS if _is_given(raw, option)}
-    # The table converts by field name; mypy cannot follow a dictionary into keyword arguments of different types.
-    return Settings(**cast("dict[str, object]", given))  # type: ignore[arg-type]
-
-
-def _is_given(raw: Mapping[str, Raw], option: Option) -> bool:
-    value = raw.get(option.field)
-    return value is not None and value != []
+    given: dict[str, Any] = {
+        option.field: option.value(raw[option.field])
+        for option in OPTIONS
+        if raw.get(option.field) not in (None, [])
+    }
+    return Settings(**given)

@@ -1,0 +1,94 @@
+"""Judge one op at one input: computed and exact value and gradient, ULP error, conditioning, verdict."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+from gradcheck_suite.cli.common import add_options, open_registry, settings_of
+from gradcheck_suite.results import severity_rank
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable, Sequence
+
+    from gradcheck_suite.engine import Explanation
+    from gradcheck_suite.options import Settings
+
+NAME: Final = "at"
+HELP: Final = "judge one op at one input"
+_UNUSED: Final = frozenset({"ops", "dtypes", "json", "report", "strict", "seed", "paths", "budget"})
+_DIGITS: Final = 25
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("op", metavar="OP", help="name of the op, such as sigmoid")
+    parser.add_argument(
+        "x", metavar="X",
+        help="the input, decimal or hex; several as JSON, such as '{\"input\": [1, 2], \"target\": 0}'",
+    )  # fmt: skip
+    parser.add_argument("--dtype", default="float32", metavar="NAME", help="dtype of the op; default float32")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", dest="overrides",
+        help="a parameter of the op, such as beta=10; may be repeated",
+    )  # fmt: skip
+    add_options(parser, without=_UNUSED)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from gradcheck_suite.cli.inputs import parse_inputs, parse_override
+
+    inputs = parse_inputs(arguments.x.strip())
+    overrides = dict(parse_override(text) for text in arguments.overrides)
+    settings = settings_of(arguments)
+    registry = open_registry(settings)
+
+    from gradcheck_suite import engine
+
+    op = registry.get(arguments.op)
+    explained = engine.explain(op.name, inputs, arguments.dtype, overrides, settings)
+    print("\n".join(_lines(f"{op.label(overrides)} in {arguments.dtype}", explained)))
+    return _exit_code(explained, settings)
+
+
+def _lines(title: str, explained: Sequence[Explanation]) -> Iterable[str]:
+    yield title
+    for explanation in explained:
+        yield ""
+        yield from _block(explanation)
+
+
+def _block(explanation: Explanation) -> Iterable[str]:
+    yield explanation.direction + (f" with respect to {explanation.wrt}" if explanation.wrt else "")
+    for name, value in explanation.inputs.items():
+        yield f"  {name:<10} {_both(value) if isinstance(value, float) else value}"
+    yield f"  computed   {_both(explanation.got)}"
+    yield f"  exact      {explanation.exact}"
+    yield f"  error      {explanation.ulp:.6g} ULP"
+    if explanation.condition is not None:
+        yield f"  condition  {explanation.condition:.6g}"
+    yield f"  verdict    {_verdict(explanation)}"
+    if explanation.sentence:
+        yield f"  {explanation.sentence}"
+
+
+def _both(value: float) -> str:
+    """A float in decimal, to the digits of the exact value beside it, and in hex."""
+    if not math.isfinite(value):
+        return str(value)
+    return f"{Decimal(value):.{_DIGITS}g} ({value.hex()})"
+
+
+def _verdict(explanation: Explanation) -> str:
+    if explanation.kind is None:
+        return explanation.verdict
+    return f"{explanation.kind} ({explanation.severity})"
+
+
+def _exit_code(explained: Sequence[Explanation], settings: Settings) -> int:
+    if settings.fail_on in (None, "never"):
+        return 0
+    limit = severity_rank(settings.fail_on)
+    found = [explanation.severity for explanation in explained if explanation.severity is not None]
+    return 1 if any(severity_rank(severity) <= limit for severity in found) else 0

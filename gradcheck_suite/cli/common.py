@@ -1,0 +1,45 @@
+"""What the commands share: options from the table, settings as typed, the registry with custom ops."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gradcheck_suite.options import OPTIONS, settings_from
+from gradcheck_suite.preflight import require_torch
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Container
+
+    from gradcheck_suite.ops.registry import Registry
+    from gradcheck_suite.options import Settings
+
+
+def add_options(parser: argparse.ArgumentParser, *, without: Container[str] = ()) -> None:
+    """Declare the options of the table, as `--NAME`, but for the names in `without`."""
+    for option in OPTIONS:
+        if option.name not in without:
+            parser.add_argument(f"--{option.name}", dest=option.field, **option.declaration())
+
+
+def settings_of(arguments: argparse.Namespace) -> Settings:
+    """Return the settings that were typed. Raises UsageError."""
+    return settings_from(vars(arguments))
+
+
+def open_registry(settings: Settings) -> Registry:
+    """Return the ops, with those of `settings.load`; torch is pinned to one thread. Raises UsageError."""
+    require_torch()
+    import torch
+
+    from gradcheck_suite.loading import register_from
+    from gradcheck_suite.ops.registry import registry
+    from gradcheck_suite.registration import Registrar
+
+    # The number of threads changes how torch splits a tensor, and with it which elements take the vector
+    # path.
+    torch.set_num_threads(1)
+    ops = registry().copy()
+    for source in settings.load:
+        register_from(source, Registrar(ops))
+    return ops

@@ -1,0 +1,76 @@
+"""Judge ops and write a report: index.html, results.json and summary.md."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from typing import TYPE_CHECKING, Final
+
+from gradcheck_suite import gate
+from gradcheck_suite.cli.common import add_options, open_registry, settings_of
+from gradcheck_suite.cli.progress import tracked
+from gradcheck_suite.preflight import require_writable
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from gradcheck_suite.engine import Case
+    from gradcheck_suite.options import Settings
+    from gradcheck_suite.results import Document, Result
+
+NAME: Final = "report"
+HELP: Final = "judge ops and write a report folder"
+DEFAULT_FOLDER: Final = "reports"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-o", dest="report", metavar="DIR", help=f"the same as --report; default {DEFAULT_FOLDER}"
+    )
+    add_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    settings = settings_of(arguments)
+    settings = dataclasses.replace(settings, report=settings.report or DEFAULT_FOLDER)
+    require_writable(settings)
+    registry = open_registry(settings)
+
+    from gradcheck_suite import engine
+
+    cases = engine.collect(settings, registry)
+    results, complete = _judge(cases, settings)
+    ran = cases if complete else cases[: len({result.id.rsplit("::", 1)[0] for result in results})]
+    document = engine.document(ran, results, settings, complete=complete)
+    _tell(document, settings)
+    return _exit_code(document, settings)
+
+
+def _judge(cases: Sequence[Case], settings: Settings) -> tuple[list[Result], bool]:
+    """The results, and whether all were computed: Ctrl-C ends the run and keeps what there is."""
+    from gradcheck_suite import engine
+
+    results: list[Result] = []
+    try:
+        for case in tracked(cases):
+            results += engine.run_case(case, settings)
+    except KeyboardInterrupt:
+        return results, False
+    return results, True
+
+
+def _tell(document: Document, settings: Settings) -> None:
+    from gradcheck_suite.outputs import index_of, write_outputs
+    from gradcheck_suite.reporters.terminal import render_terminal
+
+    assert settings.report is not None
+    write_outputs(document, settings)
+    sys.stdout.write(render_terminal(document, report=str(index_of(settings.report))))
+
+
+def _exit_code(document: Document, settings: Settings) -> int:
+    if not document.complete:
+        return 130
+    asked = settings.fail_on or (gate.DEFAULT_FAIL_ON if settings.strict else "never")
+    return 1 if gate.at_or_above(document.results, asked) else 0

@@ -1,0 +1,115 @@
+"""The virtual part of pytest's tree: one collector `gradcheck`, and below it one item per case."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gradcheck_suite import engine, gate
+from gradcheck_suite.reporters.terminal import command
+from gradcheck_suite.results import count_severities, gravest
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterable, Sequence
+
+    from _pytest._code.code import ExceptionInfo, TerminalRepr, TracebackStyle
+
+    from gradcheck_suite.engine import Case
+    from gradcheck_suite.options import Settings
+    from gradcheck_suite.results import Finding, Result
+
+
+class Unstable(Exception):
+    """A case whose findings, or whose undecided verdict, fail the run; its text is all that is shown."""
+
+
+class GradcheckCollector(pytest.Collector):
+    """The node `gradcheck`, which stands beside the files that pytest found."""
+
+    cases: Callable[[], Sequence[Case]]
+    settings: Settings
+
+    def collect(self) -> Iterable[pytest.Item]:
+        return [self._item(case) for case in self.cases()]
+
+    def _item(self, case: Case) -> GradcheckItem:
+        # The whole id as text: pytest reads ids back from its cache and from workers by parsing them, and an
+        # id put together from parents and children would not compare equal to a parsed one that has brackets
+        # inside.
+        nodeid = f"{self.nodeid}::{case.id}"
+        item: GradcheckItem = GradcheckItem.from_parent(self, name=case.id, nodeid=nodeid)
+        item.case, item.settings = case, self.settings
+        item.add_marker(pytest.mark.gradcheck)
+        return item
+
+
+class GradcheckItem(pytest.Item):
+    """One op variant in one dtype and direction."""
+
+    case: Case
+    settings: Settings
+    results: tuple[Result, ...] = ()
+
+    def runtest(self) -> None:
+        with warnings.catch_warnings():
+            # A user's -W error is about the user's code, not about what torch warns of on extreme inputs.
+            warnings.simplefilter("ignore")
+            self.results = tuple(engine.run_case(self.case, self.settings))
+        self.user_properties.extend(_properties(self.results))
+        _conclude(self.results, self.settings)
+
+    def repr_failure(
+        self, excinfo: ExceptionInfo[BaseException], style: TracebackStyle | None = None
+    ) -> str | TerminalRepr:
+        if isinstance(excinfo.value, Unstable | pytest.xfail.Exception):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[os.PathLike[str] | str, int | None, str]:
+        source = self.case.op.source
+        title = f"gradcheck {self.case.id}"
+        return (self.path, None, title) if source is None else (source.file, source.line - 1, title)
+
+
+def _properties(results: Sequence[Result]) -> Iterable[tuple[str, object]]:
+    """What JUnit files and report logs say about a case; plain text and numbers, for they cross processes."""
+    for result in results:
+        where = f"[{result.wrt}]" if len(results) > 1 else ""
+        counted = [f"{n} {severity}" for severity, n in count_severities([result]).items() if n]
+        yield f"gradcheck_verdict{where}", result.verdict
+        yield f"gradcheck_max_ulp{where}", "none" if result.max_ulp is None else f"{result.max_ulp:.6g}"
+        yield f"gradcheck_findings{where}", ", ".join(counted) or "none"
+
+
+def _conclude(results: Sequence[Result], settings: Settings) -> None:
+    """Turn results into pytest's outcome: return to pass, raise to fail, to xfail or to skip."""
+    failing = gate.failing(results, settings)
+    undecided = [result for result in results if result.verdict == "inconclusive"]
+    if failing or (undecided and gate.governed(results, settings)):
+        raise Unstable(_failure_text(results, failing, undecided))
+    shown = [pair for pair in gravest(results) if pair[1].severity != "info"]
+    if shown:
+        raise pytest.xfail.Exception(_sentence(shown))
+    if undecided:
+        raise pytest.xfail.Exception(f"inconclusive: {undecided[0].note}")
+    if results and all(result.verdict == "unsupported" for result in results):
+        raise pytest.skip.Exception(results[0].note or "not supported by this torch")
+
+
+def _sentence(findings: Sequence[tuple[Result, Finding]]) -> str:
+    more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
+    return findings[0][1].message + more
+
+
+def _failure_text(
+    results: Sequence[Result], failing: Sequence[tuple[Result, Finding]], undecided: Sequence[Result]
+) -> str:
+    lines = []
+    for result, finding in failing:
+        lines += [f"{finding.severity} {finding.kind}: {result.id}", f"    {finding.message}"]
+        lines += [f"    {line}" for line in finding.reproducer.splitlines()]
+    lines += [f"inconclusive: {result.id}\n    {result.note}" for result in undecided]
+    return "\n".join([*lines, f"repeat it: {command(results[0])}"])

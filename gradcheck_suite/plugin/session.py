@@ -1,0 +1,212 @@
+"""A pytest session with `--gradcheck`: collect the cases, gather their results, write and sum up."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gradcheck_suite.errors import UsageError, suggest
+from gradcheck_suite.plugin import ROOT
+from gradcheck_suite.preflight import require_torch, require_writable
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Sequence
+
+    from gradcheck_suite.engine import Case
+    from gradcheck_suite.options import Settings
+    from gradcheck_suite.results import Document, Result
+
+
+@contextmanager
+def _usage_errors() -> Iterator[None]:
+    """Hand mistakes of the user to pytest, which prints them without a traceback."""
+    try:
+        yield
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+class GradcheckSession:
+    """The plugin object of one session, in the controller as well as in each of pytest-xdist's workers.
+
+    `ids` are the ids from the command line; `chosen` the fields of `settings` that somebody set.
+    """
+
+    def __init__(
+        self, config: pytest.Config, settings: Settings, ids: tuple[str, ...], chosen: frozenset[str]
+    ) -> None:
+        self.config = config
+        self.ids = ids
+        self.settings = _absolute(_widened(settings, ids, chosen), config)
+        self.is_worker = hasattr(config, "workerinput")
+        self.cases: Sequence[Case] = ()
+        self.results: dict[str, tuple[Result, ...]] = {}
+        self.document: Document | None = None
+        self.unfinished = False
+        self.trouble: str | None = None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        # Before pytest-xdist starts its workers, so that a mistake is told once, and told first.
+        with _usage_errors():
+            require_torch()
+            if not self.is_worker:
+                require_writable(self.settings)
+            self._register()
+            self.cases = self._collect()
+        _pin_threads()
+
+    def _register(self) -> None:
+        from gradcheck_suite.loading import register_from
+        from gradcheck_suite.ops.registry import registry
+        from gradcheck_suite.registration import Registrar
+
+        self.registry = registry().copy()
+        register = Registrar(self.registry)
+        for source in self.settings.load:
+            register_from(source, register)
+        self.config.hook.pytest_gradcheck_register.call_historic(kwargs={"register": register})
+
+    def _collect(self) -> Sequence[Case]:
+        from gradcheck_suite import engine
+
+        self.known_ops = frozenset(self.registry.names())
+        cases = engine.collect(self.settings, self.registry)
+        return _named(cases, self.ids) if self.ids else cases
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(
+        self, collector: pytest.Collector
+    ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        report = yield
+        if isinstance(collector, pytest.Session) and report.passed:
+            report.result.append(self._root(collector))
+        return report
+
+    def _root(self, session: pytest.Session) -> pytest.Collector:
+        from gradcheck_suite.plugin.items import GradcheckCollector
+
+        root: GradcheckCollector = GradcheckCollector.from_parent(session, name=ROOT, nodeid=ROOT)
+        root.cases, root.settings = self._current_cases, self.settings
+        return root
+
+    def _current_cases(self) -> Sequence[Case]:
+        # A conftest.py below the start folder is loaded, and registers its ops, only while pytest collects.
+        if frozenset(self.registry.names()) != self.known_ops:
+            with _usage_errors():
+                self.cases = self._collect()
+        return self.cases
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        if call.when == "call":
+            from gradcheck_suite.plugin.wire import attach
+
+            attach(report, item, with_pictures=self._writes_files())
+        return report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if self.is_worker or not report.nodeid.startswith(f"{ROOT}::"):
+            return
+        from gradcheck_suite.plugin.wire import attached
+
+        case_id = report.nodeid.removeprefix(f"{ROOT}::")
+        found = attached(report)
+        if found:
+            self.results[case_id] = found
+        # Neither a crashed worker nor an error of ours leaves results behind.
+        self.unfinished |= report.failed and case_id not in self.results
+
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        if self.is_worker or not self.results:
+            return
+        stopped = exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
+        stopped = stopped or bool(session.shouldfail or session.shouldstop)
+        self.document = self._document(complete=not (stopped or self.unfinished))
+        self._write(session)
+
+    def _document(self, *, complete: bool) -> Document:
+        from gradcheck_suite import engine
+
+        place = {case.id: index for index, case in enumerate(self.cases)}
+        # Workers report in any order; the document keeps that of the cases.
+        ordered = sorted(self.results.items(), key=lambda entry: (place.get(entry[0], len(place)), entry[0]))
+        ran = [case for case in self.cases if case.id in self.results]
+        results = [result for _, found in ordered for result in found]
+        return engine.document(ran, results, self.settings, complete=complete)
+
+    def _write(self, session: pytest.Session) -> None:
+        from gradcheck_suite.outputs import write_outputs
+
+        assert self.document is not None
+        try:
+            write_outputs(self.document, self.settings)
+        except UsageError as error:
+            self.trouble = str(error)
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self.document is None:
+            return
+        from gradcheck_suite.outputs import index_of
+        from gradcheck_suite.reporters.terminal import render_terminal
+
+        terminalreporter.section(ROOT)
+        written = self.settings.report if self.trouble is None else None
+        report = os.path.relpath(index_of(written), self.config.invocation_params.dir) if written else None
+        terminalreporter.write(render_terminal(self.document, report=report))
+        if self.trouble:
+            terminalreporter.line(f"ERROR: {self.trouble}", red=True)
+
+    def _writes_files(self) -> bool:
+        return self.settings.json is not None or self.settings.report is not None
+
+
+def _widened(settings: Settings, ids: tuple[str, ...], chosen: frozenset[str]) -> Settings:
+    """Let ids reach ops and directions outside the defaults, such as an op of another tier."""
+    parts = [id_.split("::")[1:] for id_ in ids]
+    changes: dict[str, tuple[str, ...]] = {}
+    if ids and "ops" not in chosen:
+        changes["ops"] = tuple(dict.fromkeys(part[0].partition("[")[0] for part in parts))
+    if ids and "directions" not in chosen and all(len(part) > 2 for part in parts):
+        changes["directions"] = tuple(dict.fromkeys(part[2] for part in parts))
+    return dataclasses.replace(settings, **changes)  # type: ignore[arg-type]
+
+
+def _absolute(settings: Settings, config: pytest.Config) -> Settings:
+    """Bind the output paths to where pytest was started: tests may change the directory."""
+    start = config.invocation_params.dir
+    return dataclasses.replace(
+        settings,
+        json=None if settings.json is None else str(start / settings.json),
+        report=None if settings.report is None else str(start / settings.report),
+    )
+
+
+def _named(cases: Sequence[Case], ids: tuple[str, ...]) -> Sequence[Case]:
+    """The cases that the ids name, wholly or by their beginning. Raises UsageError for an id of none."""
+    for id_ in ids:
+        if not any(_matches(case.id, id_) for case in cases):
+            known = (f"{ROOT}::{case.id}" for case in cases)
+            raise UsageError(f"no case has the id {id_!r}; {suggest(id_, known)}")
+    return [case for case in cases if any(_matches(case.id, id_) for id_ in ids)]
+
+
+def _matches(case_id: str, id_: str) -> bool:
+    wanted = id_.removeprefix(f"{ROOT}::")
+    return case_id == wanted or case_id.startswith((f"{wanted}::", f"{wanted}["))
+
+
+def _pin_threads() -> None:
+    import torch
+
+    # The number of threads changes how torch splits a tensor, and with it which elements take the vector
+    # path.
+    torch.set_num_threads(1)

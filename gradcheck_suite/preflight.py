@@ -1,0 +1,65 @@
+"""What must hold before work starts: a torch that is new enough, and places that can be written."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from gradcheck_suite.errors import UsageError
+
+if TYPE_CHECKING:
+    from gradcheck_suite.options import Settings
+
+OLDEST_TORCH: Final = (2, 6)
+_REMEDY: Final = "install it with: pip install 'torch>={}.{}'".format(*OLDEST_TORCH)
+
+
+def require_torch() -> None:
+    """Import torch. Raises UsageError where it is missing, broken or older than OLDEST_TORCH."""
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        if error.name == "torch":
+            raise UsageError(f"torch is not installed; {_REMEDY}") from None
+        raise UsageError(f"torch cannot be imported ({error}); reinstall it") from error
+    except (ImportError, OSError) as error:
+        raise UsageError(f"torch cannot be imported ({str(error).splitlines()[0]}); reinstall it") from error
+    version = getattr(torch, "__version__", None) or _installed_version()
+    if _release(version) < OLDEST_TORCH:
+        raise UsageError(f"torch {version} is too old; {_REMEDY}")
+
+
+def _installed_version() -> str:
+    try:
+        return importlib.metadata.version("torch")
+    except importlib.metadata.PackageNotFoundError:
+        return "0"
+
+
+def _release(version: str) -> tuple[int, ...]:
+    # "2.13.0+cpu", "2.14.0a0+git1234": the first two numbers decide.
+    return tuple(int("".join(c for c in part if c.isdigit()) or "0") for part in str(version).split(".")[:2])
+
+
+def require_writable(settings: Settings) -> None:
+    """Make the folders that a run writes into. Raises UsageError naming the one that cannot be written."""
+    if settings.report is not None:
+        _require_folder(Path(settings.report), f"the report folder {settings.report}")
+    if settings.json is not None:
+        if Path(settings.json).is_dir():
+            raise UsageError(f"{settings.json} is a folder; name a file for the results document")
+        _require_folder(Path(settings.json).parent, f"the folder of {settings.json}")
+
+
+def _require_folder(folder: Path, what: str) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Only writing shows whether a folder can be written: a mode says little to root, or on a read-only
+        # mount.
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UsageError(f"{what} cannot be written ({reason}); choose another place") from error
