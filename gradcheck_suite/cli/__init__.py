@@ -1,26 +1,17 @@
-"""The command `gradcheck`: one file for each of its commands.
-
-Exit codes: 0 done, whatever was found; 1 findings at or above an explicit `--fail-on`; 2 a mistake in the
-call; 130 interrupted, after writing what was computed.
-"""
+"""The command `gradcheck`: one file for each of its commands."""
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from gradcheck_suite.cli.codes import DONE, INTERRUPTED, USAGE
 from gradcheck_suite.cli.parser import parse
 from gradcheck_suite.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-DONE: Final = 0
-FOUND: Final = 1
-USAGE: Final = 2
-INTERRUPTED: Final = 130  # 128 + SIGINT, as shells report it
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv`, or sys.argv's, and return the exit code. Raises nothing but SystemExit."""

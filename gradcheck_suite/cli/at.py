@@ -6,6 +6,7 @@ import math
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
+from gradcheck_suite.cli.codes import DONE, FOUND
 from gradcheck_suite.cli.common import add_options, open_registry, settings_of
 from gradcheck_suite.results import severity_rank
 
@@ -88,7 +89,7 @@ def _verdict(explanation: Explanation) -> str:
 
 def _exit_code(explained: Sequence[Explanation], settings: Settings) -> int:
     if settings.fail_on in (None, "never"):
-        return 0
+        return DONE
     limit = severity_rank(settings.fail_on)
     found = [explanation.severity for explanation in explained if explanation.severity is not None]
-    return 1 if any(severity_rank(severity) <= limit for severity in found) else 0
+    return FOUND if any(severity_rank(severity) <= limit for severity in found) else DONE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from gradcheck_suite.cli.codes import DONE
 from gradcheck_suite.cli.common import add_options, open_registry, settings_of
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     cases = engine.collect(settings, registry)
     for line in _ids(cases) if arguments.ids else _table(_rows(cases)):
         print(line)
-    return 0
+    return DONE
 
 
 def _ids(cases: Sequence[Case]) -> Iterable[str]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from gradcheck_suite import gate
+from gradcheck_suite.cli.codes import DONE, FOUND, INTERRUPTED
 from gradcheck_suite.cli.common import add_options, open_registry, settings_of
 from gradcheck_suite.cli.progress import tracked
 from gradcheck_suite.preflight import require_writable
@@ -40,24 +42,23 @@ def run(arguments: argparse.Namespace) -> int:
     from gradcheck_suite import engine
 
     cases = engine.collect(settings, registry)
-    results, complete = _judge(cases, settings)
-    ran = cases if complete else cases[: len({result.id.rsplit("::", 1)[0] for result in results})]
-    document = engine.document(ran, results, settings, complete=complete)
+    found = _judge(cases, settings)
+    results = [result for case_results in found for result in case_results]
+    complete = len(found) == len(cases)
+    document = engine.document(cases[: len(found)], results, settings, complete=complete)
     _tell(document, settings)
     return _exit_code(document, settings)
 
 
-def _judge(cases: Sequence[Case], settings: Settings) -> tuple[list[Result], bool]:
-    """The results, and whether all were computed: Ctrl-C ends the run and keeps what there is."""
+def _judge(cases: Sequence[Case], settings: Settings) -> list[Sequence[Result]]:
+    """The results of the cases, in order; fewer than there are cases where Ctrl-C ended the run."""
     from gradcheck_suite import engine
 
-    results: list[Result] = []
-    try:
+    found: list[Sequence[Result]] = []
+    with suppress(KeyboardInterrupt):
         for case in tracked(cases):
-            results += engine.run_case(case, settings)
-    except KeyboardInterrupt:
-        return results, False
-    return results, True
+            found.append(engine.run_case(case, settings))
+    return found
 
 
 def _tell(document: Document, settings: Settings) -> None:
@@ -71,6 +72,6 @@ def _tell(document: Document, settings: Settings) -> None:
 
 def _exit_code(document: Document, settings: Settings) -> int:
     if not document.complete:
-        return 130
+        return INTERRUPTED
     asked = settings.fail_on or (gate.DEFAULT_FAIL_ON if settings.strict else "never")
-    return 1 if gate.at_or_above(document.results, asked) else 0
+    return FOUND if gate.at_or_above(document.results, asked) else DONE

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gradcheck_suite import engine, gate
-from gradcheck_suite.reporters.terminal import command
+from gradcheck_suite.reporters.words import command
 from gradcheck_suite.results import count_severities, gravest
 
 if TYPE_CHECKING:
