@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gradcheck_suite.cli.codes import DONE, FOUND
 from gradcheck_suite.cli.common import add_options, open_registry, settings_of
+from gradcheck_suite.errors import UsageError
 from gradcheck_suite.results import severity_rank
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from gradcheck_suite.engine import Explanation
+    from gradcheck_suite.ops.record import Op
     from gradcheck_suite.options import Settings
 
 NAME: Final = "at"
@@ -48,9 +51,29 @@ def run(arguments: argparse.Namespace) -> int:
     from gradcheck_suite import engine
 
     op = registry.get(arguments.op)
-    explained = engine.explain(op.name, inputs, arguments.dtype, overrides, settings)
+    explained = engine.explain(
+        op,
+        _point(op, inputs),
+        dtype=arguments.dtype,
+        variant=overrides,
+        settings=settings,
+        directions=settings.directions,
+    )
     print("\n".join(_lines(f"{op.label(overrides)} in {arguments.dtype}", explained)))
     return _exit_code(explained, settings)
+
+
+def _point(op: Op, inputs: float | dict[str, Any]) -> dict[str, Any]:
+    """The inputs by name. Raises UsageError where some are missing, or are lists for an op of single numbers."""
+    point = inputs if isinstance(inputs, dict) else {op.inputs[0]: inputs}
+    missing = [name for name in op.inputs if name not in point]
+    if missing:
+        example = json.dumps({name: 0.5 for name in op.inputs})
+        raise UsageError(f"{op.name} needs the input {missing[0]!r} too; write all inputs as JSON: '{example}'")
+    lists = [name for name, value in point.items() if isinstance(value, list)]
+    if lists and op.pointwise:
+        raise UsageError(f"{op.name} is judged at one number, but the input {lists[0]!r} is a list")
+    return point
 
 
 def _lines(title: str, explained: Sequence[Explanation]) -> Iterable[str]:
@@ -64,9 +87,11 @@ def _block(explanation: Explanation) -> Iterable[str]:
     yield explanation.direction + (f" with respect to {explanation.wrt}" if explanation.wrt else "")
     for name, value in explanation.inputs.items():
         yield f"  {name:<10} {_both(value) if isinstance(value, float) else value}"
-    yield f"  computed   {_both(explanation.got)}"
-    yield f"  exact      {explanation.exact}"
-    yield f"  error      {explanation.ulp:.6g} ULP"
+    if explanation.got is not None:
+        yield f"  computed   {_both(explanation.got)}"
+        yield f"  exact      {explanation.exact}"
+    if explanation.ulp is not None:
+        yield f"  error      {explanation.ulp:.6g} ULP"
     if explanation.condition is not None:
         yield f"  condition  {explanation.condition:.6g}"
     yield f"  verdict    {_verdict(explanation)}"
@@ -84,11 +109,11 @@ def _both(value: float) -> str:
 def _verdict(explanation: Explanation) -> str:
     if explanation.kind is None:
         return explanation.verdict
-    return f"{explanation.kind} ({explanation.severity})"
+    return f"{explanation.verdict}: {explanation.kind} ({explanation.severity})"
 
 
 def _exit_code(explained: Sequence[Explanation], settings: Settings) -> int:
-    if settings.fail_on in (None, "never"):
+    if settings.fail_on is None or settings.fail_on == "never":
         return DONE
     limit = severity_rank(settings.fail_on)
     found = [explanation.severity for explanation in explained if explanation.severity is not None]

@@ -18,7 +18,7 @@ from gradcheck_suite.floats import Exact, Format
 from gradcheck_suite.formula.context import Context
 from gradcheck_suite.formula.dual import Dual, DualField
 from gradcheck_suite.formula.fields import ARB, MPMATH, Field
-from gradcheck_suite.formula.tape import Array, Objects, Variable, constant, elementwise, gradient
+from gradcheck_suite.formula.tape import Array, Objects, Variable, elementwise, gradient, objects
 
 Formula = Callable[..., Any]
 Bools = npt.NDArray[np.bool_]
@@ -156,7 +156,7 @@ def reference_mpmath(
 ) -> dict[str, Any]:
     """The same columns at one point, by mpmath at `bits` bits; uncertified by itself."""
     with MPMATH.precision(bits):
-        points = {n: constant(MPMATH, [x]).value for n, x in inputs.items()}
+        points = {n: objects(MPMATH.number(x)).reshape(1) for n, x in inputs.items()}
         columns, _ = derivatives(formula, MPMATH, points, wrt, order)
         return {name: column[0] for name, column in columns.items()}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,23 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One call of an op that is not pointwise: values of the dtype in float64 arrays of any shape.
+
+    `inputs` are the differentiable tensors by name, in the op's order.  `extra` holds the other arguments: integer and
+    boolean arrays go to torch as such, float arrays as tensors of the dtype and to the formula as exact arrays.
+    `label` says what is hard about it ("two entries tie at the maximum, length 17"); `probe` and `at` place it on a
+    curve through the input space ("gap between the top two logits", 12.5).
+    """
+
+    inputs: dict[str, Any]
+    extra: dict[str, Any] = field(default_factory=dict)
+    label: str = ""
+    probe: str = "sample"
+    at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Op:
     """One op: the callable under test, its exact definition, and where it is hard.
 
@@ -33,7 +50,8 @@ class Op:
     `documented(params, values)` marks inputs (float64 arrays by name) where the documentation states a deviation from
     the definition.  `domain(params, values)` marks the inputs for which the op is defined at all.
     `module(**params)`, `inplace(x, **params)` and `out(x, out=..., **params)` are further ways of calling it.
-    `twins` are callables that must agree with `call`.
+    `pointwise` ops map entries to entries; the others state `samples(params, fmt, budget=..., seed=...)`, the calls to
+    judge.  `twins` are callables that must agree with `call`.
     """
 
     name: str
@@ -61,6 +79,7 @@ class Op:
     custom: bool = False
     source: Source | None = None
     pointwise: bool = True
+    samples: Callable[..., Iterable[Sample]] | None = None
 
     @property
     def definition(self) -> str:

@@ -1,0 +1,22 @@
+"""The engine: calls torch, compares with exact results, and yields results.  It knows no op by name."""
+
+from __future__ import annotations
+
+from gradcheck_suite.engine.cases import Case, collect
+from gradcheck_suite.engine.document import document, environment, op_infos
+from gradcheck_suite.engine.explain import Explanation, explain
+from gradcheck_suite.engine.run import run_all, run_case
+from gradcheck_suite.options import Settings
+
+__all__ = [
+    "Case",
+    "Explanation",
+    "Settings",
+    "collect",
+    "document",
+    "environment",
+    "explain",
+    "op_infos",
+    "run_all",
+    "run_case",
+]

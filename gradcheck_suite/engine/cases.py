@@ -1,0 +1,52 @@
+"""The cases of a run: op variant x dtype x direction, in a fixed order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gradcheck_suite.errors import UsageError, suggest
+from gradcheck_suite.floats import format_of
+from gradcheck_suite.ops.record import Op
+from gradcheck_suite.ops.registry import Registry
+from gradcheck_suite.options import Settings
+
+DIRECTIONS = ("forward", "backward", "double-backward")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Case:
+    """One thing to judge; `id` is "softplus[beta=10]::float32::backward"."""
+
+    op: Op
+    variant: dict[str, Any]
+    dtype: str
+    direction: str
+
+    @property
+    def id(self) -> str:
+        """The id that reports and pytest use."""
+        return f"{self.op.label(self.variant)}::{self.dtype}::{self.direction}"
+
+
+def collect(settings: Settings, registry: Registry) -> list[Case]:
+    """Every case that the settings select, ordered by op, variant, dtype, direction.
+
+    Raises UsageError for an op, dtype or direction that does not exist.
+    """
+    for dtype in settings.dtypes:
+        format_of(dtype)
+    for direction in settings.directions:
+        if direction not in DIRECTIONS:
+            raise UsageError(f"unknown direction {direction!r}. {suggest(direction, DIRECTIONS)}")
+    return list(_cases(registry.select(settings.ops), settings.dtypes, settings.directions))
+
+
+def _cases(ops: Sequence[Op], dtypes: Sequence[str], directions: Sequence[str]) -> Iterator[Case]:
+    for op in ops:
+        for variant in op.variants:
+            for dtype in dtypes:
+                for direction in directions:
+                    if dtype in op.dtypes and direction in op.directions:
+                        yield Case(op=op, variant=dict(variant), dtype=dtype, direction=direction)

@@ -1,0 +1,94 @@
+"""The second ruler: is a computed value inside the range of exact results of inputs moved by their own rounding?
+
+A value inside that range is ill-conditioned, not wrong: no algorithm that rounds its inputs, parameters or cotangent
+once could be asked for more.  The range is of exact *results*; magnitudes of intermediate values of a formula never
+enter, or a cancelling formula would excuse itself.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from flint import arb
+
+from gradcheck_suite.floats import Exact, Format, round_exact
+from gradcheck_suite.formula.evaluate import enclose, to_exact
+from gradcheck_suite.formula.tape import Objects, elementwise
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+
+def units(longest_sum: int = 1) -> int:
+    """C of the rule C*u: eight roundings, and one more for every doubling of the longest sum."""
+    return 8 + int(np.ceil(np.log2(max(longest_sum, 1))))
+
+
+def excused(
+    formula_of: Callable[[Mapping[str, Any]], Any],
+    reals: Mapping[str, float],
+    inputs: Mapping[str, Floats],
+    computed: Floats,
+    centre: tuple[Exact, Exact],
+    fmt: Format,
+    *,
+    column: str,
+    wrt: Sequence[str],
+    order: int,
+    scale: float = 1.0,
+) -> Bools:
+    """Which of the points hold a computed value inside the range of the exact column.
+
+    `formula_of(reals)` is the formula of the inputs at real parameters given exactly; `scale` is the cotangent.
+    `inputs` and `computed` are the failing points only; `centre` is their exact lower and upper value.  NaN is never
+    inside; points with an infinite or NaN input are never excused, for nothing moves them.
+    """
+    lowest, highest = round_exact(centre[0], fmt), round_exact(centre[1], fmt)
+    movable = np.logical_and.reduce([np.isfinite(x) for x in inputs.values()])
+    where = np.flatnonzero(movable)
+    if not len(where):
+        return np.zeros(len(computed), dtype=bool)
+    numerator = 2**fmt.precision
+    for signs in _patterns(len(inputs) + len(reals)):
+        factors = [(numerator + s * units(), -fmt.precision) for s in signs]
+        moved = {n: _moved(x[where], f) for (n, x), f in zip(inputs.items(), factors, strict=False)}
+        shifted = {n: _times(v, f) for (n, v), f in zip(reals.items(), factors[len(inputs) :], strict=True)}
+        found = enclose(formula_of(shifted), moved, fmt, wrt=wrt, order=order)
+        column_there = elementwise(lambda ball: ball * arb(scale), found.columns[column])
+        value = round_exact(to_exact(column_there, fmt, found.settled), fmt)
+        lowest[where] = np.fmin(lowest[where], value)
+        highest[where] = np.fmax(highest[where], value)
+    if column != "value":
+        lowest, highest = _widened(lowest, highest, fmt)
+    with np.errstate(invalid="ignore"):
+        return movable & (computed >= lowest) & (computed <= highest)
+
+
+def _patterns(quantities: int) -> Iterator[tuple[int, ...]]:
+    """Sign patterns of the moves: every corner for up to three quantities, beyond that each alone and all together."""
+    if quantities <= 3:
+        yield from itertools.product((-1, 1), repeat=quantities)
+        return
+    yield from ((s,) * quantities for s in (-1, 1))
+    for i in range(quantities):
+        yield from (tuple(s if i == k else 0 for k in range(quantities)) for s in (-1, 1))
+
+
+def _moved(x: Floats, factor: tuple[int, int]) -> Objects:
+    return np.array([_times(float(v), factor) for v in x], dtype=object)
+
+
+def _times(value: float, factor: tuple[int, int]) -> Any:
+    numerator, denominator = value.as_integer_ratio()
+    return arb((numerator * factor[0], factor[1] + 1 - denominator.bit_length()))
+
+
+def _widened(lowest: Floats, highest: Floats, fmt: Format) -> tuple[Floats, Floats]:
+    """The cotangent moves by C*u too, which scales a gradient."""
+    grow = units() * fmt.unit_roundoff
+    with np.errstate(over="ignore", invalid="ignore"):
+        return lowest - np.abs(lowest) * grow, highest + np.abs(highest) * grow

@@ -1,0 +1,105 @@
+"""Confirmation by mpmath: no number is stated that two independent arithmetics did not agree on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import mpmath
+import numpy as np
+
+from gradcheck_suite.floats import Exact, Format
+from gradcheck_suite.formula.evaluate import Formula, confirmation_bits, reference_mpmath
+
+# Infinity stands for its limit; the smaller of the two stand-ins keeps mpmath's arguments short.
+_STAND_IN = 2000
+_TIE_STEP = -200
+_ZERO_SCALE = -1074
+_MOST_BITS = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmed:
+    """The exact value as mpmath has it: 25 decimal digits, the precision it took, and whether arb agrees."""
+
+    decimal: str
+    bits: int
+    agrees: bool
+
+
+def confirm(
+    formula: Formula,
+    point: Mapping[str, float],
+    stated: Exact,
+    fmt: Format,
+    *,
+    column: str,
+    wrt: Sequence[str],
+    order: int,
+    scale: float = 1.0,
+    tie: bool = False,
+) -> Confirmed:
+    """Compute `column` at one point by mpmath, raising the precision until it agrees with `stated` (one entry).
+
+    At a tie the gradient is taken on both sides, and the nearer side is compared.
+    """
+    bits = confirmation_bits([x for x in point.values() if np.isfinite(x)])
+    sides = _beside(point) if tie and column != "value" else [_finite(point)]
+    bits = max(bits, 2600 if len(sides) > 1 else 0)
+    while True:
+        values = [reference_mpmath(formula, side, wrt=wrt, order=order, bits=bits)[column] for side in sides]
+        with mpmath.workprec(bits):
+            value = min((v * scale for v in values), key=lambda v: _distance(v, stated))
+            close = _agrees(value, stated, fmt)
+            if close or bits >= _MOST_BITS:
+                return Confirmed(decimal=digits(value, fmt, point), bits=bits, agrees=close)
+        bits *= 4
+
+
+def digits(value: Any, fmt: Format, point: Mapping[str, float]) -> str:
+    """25 digits; at an infinite input only the element of the format that the limit rounds to has a meaning."""
+    if mpmath.isnan(value):
+        return "nan"
+    if mpmath.isinf(value) or (any(np.isinf(x) for x in point.values()) and abs(value) > 2.0**1000):
+        return "inf" if value > 0 else "-inf"
+    return str(mpmath.nstr(value, 25, strip_zeros=True))
+
+
+def _finite(point: Mapping[str, float]) -> dict[str, Any]:
+    return {n: (1 if x > 0 else -1, _STAND_IN) if np.isinf(x) else float(x) for n, x in point.items()}
+
+
+def _beside(point: Mapping[str, float]) -> list[dict[str, Any]]:
+    return [{n: _moved(x, sign) for n, x in point.items()} for sign in (1, -1)]
+
+
+def _moved(x: float, sign: int) -> tuple[int, int]:
+    """x + sign*2^-200*scale as a dyadic pair."""
+    numerator, denominator = (abs(x) if x else 2.0**_ZERO_SCALE).as_integer_ratio()
+    step = (numerator, 1 - denominator.bit_length() + _TIE_STEP)
+    whole, below = float(x).as_integer_ratio()
+    exp = 1 - below.bit_length()
+    low = min(exp, step[1])
+    return ((whole << (exp - low)) + sign * (step[0] << (step[1] - low)), low)
+
+
+def _as_mpf(stated: Exact) -> Any:
+    hi, lo, exp = float(stated.hi[0]), float(stated.lo[0]), int(stated.exp[0])
+    if not np.isfinite(hi):
+        return mpmath.mpf(hi)
+    return mpmath.ldexp(mpmath.mpf(hi) + mpmath.mpf(lo), exp)
+
+
+def _distance(value: Any, stated: Exact) -> Any:
+    gap = abs(value - _as_mpf(stated))
+    return gap if not mpmath.isnan(gap) else mpmath.inf
+
+
+def _agrees(value: Any, stated: Exact, fmt: Format) -> bool:
+    """Within 2^-16 ulp of the format, or both past its overflow limit."""
+    want = _as_mpf(stated)
+    if mpmath.isinf(want) or abs(want) > mpmath.mpf(2) ** (fmt.emax + 2):
+        return bool(abs(value) > mpmath.mpf(2) ** (fmt.emax + 1) * (1 - mpmath.mpf(2) ** -60)) and value * want > 0
+    size = mpmath.mpf(2) ** (max(mpmath.mag(want) if want else fmt.emin, fmt.emin + 1) - fmt.precision)
+    return bool(abs(value - want) <= size * 2.0**-16)

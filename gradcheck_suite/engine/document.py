@@ -1,0 +1,80 @@
+"""Putting results together into the document, with the environment that they were computed in."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+
+from gradcheck_suite import __version__
+from gradcheck_suite.engine.cases import Case
+from gradcheck_suite.options import Settings
+from gradcheck_suite.results import Document, OpInfo, Result
+
+
+def environment(settings: Settings) -> dict[str, Any]:
+    """What results depend on: torch, device, instruction set, platform, threads, and the key of baselines."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    version = torch.__version__.split("+")[0]
+    short = ".".join(version.split(".")[:2])
+    system = f"{platform.system().lower()}-{platform.machine()}"
+    return {
+        "torch": torch.__version__,
+        "device": settings.device,
+        "cpu_capability": capability,
+        "platform": platform.platform(terse=True),
+        "threads": torch.get_num_threads(),
+        "flush_denormal": _flushes_denormals(),
+        "onednn": torch.backends.mkldnn.is_available(),
+        "key": f"torch{short}-{settings.device}-{capability.lower().replace(' ', '')}-{system}",
+    }
+
+
+def _flushes_denormals() -> bool:
+    """Whether this process flushes subnormals to 0, found by computing one."""
+    return bool((torch.tensor(1e-300, dtype=torch.float64) * 1e-10).item() == 0.0)
+
+
+def op_infos(cases: Iterable[Case]) -> tuple[OpInfo, ...]:
+    """What reports say about each op of the cases, once each."""
+    infos: dict[str, OpInfo] = {}
+    for case in cases:
+        op = case.op
+        if op.name not in infos:
+            infos[op.name] = OpInfo(
+                name=op.name,
+                callable=op.callable_name,
+                family=op.family,
+                tier=op.tier,
+                definition=op.definition,
+                stable_form=op.stable_form,
+                file=op.source.file if op.source and op.custom else None,
+                line=op.source.line if op.source and op.custom else None,
+                custom=op.custom,
+            )
+    return tuple(infos.values())
+
+
+def document(cases: Sequence[Case], results: Sequence[Result], settings: Settings, *, complete: bool = True) -> Document:
+    """The results document of a run."""
+    return Document(
+        tool={
+            "version": __version__,
+            "mpmath": _version("mpmath"),
+            "python_flint": _version("python-flint"),
+        },
+        environment=environment(settings),
+        ops=op_infos(cases),
+        results=tuple(results),
+        complete=complete,
+    )
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,145 @@
+"""Comparing computed with exact values: which points fail, how, and how gravely.  Vectorised; knows no op."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gradcheck_suite.floats import Exact, Format, round_exact, ulp_error
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Codes = npt.NDArray[np.int8]
+
+KINDS = ("", "overflow", "nan", "underflow", "sign", "inaccurate", "tie", "masked")
+SEVERITIES = ("", "critical", "major", "minor", "info")
+REASONS = ("", "ill-conditioned", "documented", "subnormal", "undefined")
+
+_KIND = {name: code for code, name in enumerate(KINDS)}
+_SEVERITY = {name: code for code, name in enumerate(SEVERITIES)}
+_REASON = {name: code for code, name in enumerate(REASONS)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdicts:
+    """One verdict a point: codes into KINDS, SEVERITIES and REASONS (0 is none), and the error in ULP.
+
+    `open` marks points that could not be decided; NaN in `ulp` marks points that were not judged.
+    """
+
+    kind: Codes
+    severity: Codes
+    reason: Codes
+    ulp: Floats
+    open: Bools
+
+    def with_reason(self, where: Any, reason: str) -> Verdicts:
+        """The same verdicts, excused at `where`: severity info, for the reason named."""
+        severity, code = self.severity.copy(), self.reason.copy()
+        bad = np.zeros(len(self.kind), dtype=bool)
+        bad[where] = True
+        bad &= self.kind > 0
+        severity[bad], code[bad] = _SEVERITY["info"], _REASON[reason]
+        return Verdicts(kind=self.kind, severity=severity, reason=code, ulp=self.ulp, open=self.open)
+
+    def take(self, where: Any) -> Verdicts:
+        """The verdicts of some of the points."""
+        return Verdicts(
+            kind=self.kind[where],
+            severity=self.severity[where],
+            reason=self.reason[where],
+            ulp=self.ulp[where],
+            open=self.open[where],
+        )
+
+
+def judge(
+    computed: Floats,
+    lower: Exact,
+    upper: Exact,
+    fmt: Format,
+    *,
+    max_ulp: float,
+    tie: Bools | None = None,
+    undefined: Bools | None = None,
+    open_points: Bools | None = None,
+    nan_expected: Bools | None = None,
+) -> Verdicts:
+    """Judge `computed` against exact values, or against the interval [lower, upper] at the points of `tie`.
+
+    Every argument has one entry a point.  A point fails where its error certainly exceeds `max_ulp`; one that its
+    enclosure leaves undecided is open.  `nan_expected` marks NaN inputs whose value must be NaN.
+    """
+    size = len(computed)
+    none = np.zeros(size, dtype=bool)
+    tie = none if tie is None else tie
+    skip = none if undefined is None else undefined
+    unsure = none if open_points is None else open_points
+    error, bound, nearest = _distance(computed, lower, upper, fmt, tie)
+    error = np.where(skip | unsure, np.nan, error)
+    with np.errstate(invalid="ignore"):
+        fails = error - bound > max_ulp
+        undecided = (error > max_ulp) & ~fails & (bound > 2.0**-16)
+    kind = np.where(fails, _kinds(computed, nearest, fmt, tie), 0).astype(np.int8)
+    severity = _severities(kind, error, nearest, fmt)
+    reason = np.zeros(size, dtype=np.int8)
+    flush = (kind == _KIND["underflow"]) & (severity >= _SEVERITY["minor"])
+    reason[flush] = _REASON["subnormal"]
+    if nan_expected is not None:
+        wrong = nan_expected & ~np.isnan(computed)
+        kind[wrong], severity[wrong] = _KIND["masked"], _SEVERITY["critical"]
+        error = np.where(wrong, np.inf, error)
+    return Verdicts(kind=kind, severity=severity, reason=reason, ulp=error, open=(unsure & ~skip) | undecided)
+
+
+def _distance(
+    computed: Floats, lower: Exact, upper: Exact, fmt: Format, tie: Bools
+) -> tuple[Floats, Floats, Exact]:
+    """Error, its bound, and the exact value that is nearest: inside the interval of a tie the error is 0."""
+    error, bound = ulp_error(computed, lower, fmt)
+    if not tie.any():
+        return error, bound, lower
+    above, above_bound = ulp_error(computed, upper, fmt)
+    with np.errstate(invalid="ignore"):
+        inside = (computed >= round_exact(lower, fmt)) & (computed <= round_exact(upper, fmt))
+        second = tie & (above < error)
+    error, bound = np.where(second, above, error), np.where(second, above_bound, bound)
+    where = np.flatnonzero(second)
+    nearest = lower.put(where, upper[where]) if len(where) else lower
+    return np.where(tie & inside, 0.0, error), bound, nearest
+
+
+def _kinds(computed: Floats, exact: Exact, fmt: Format, tie: Bools) -> Codes:
+    """How each point fails, were it to fail; the first that applies, gravest first."""
+    rounded = round_exact(exact, fmt)
+    with np.errstate(invalid="ignore"):
+        conditions = [
+            (np.isnan(computed), "nan"),
+            (tie & np.isfinite(computed), "tie"),
+            (np.isinf(computed) & np.isinf(rounded), "sign"),
+            (np.isinf(computed), "overflow"),
+            (np.isinf(rounded), "masked"),
+            ((computed == 0) & (rounded != 0), "underflow"),
+            (computed * np.sign(rounded) < 0, "sign"),
+        ]
+    codes = np.full(len(computed), _KIND["inaccurate"], dtype=np.int8)
+    for condition, name in reversed(conditions):
+        codes[condition] = _KIND[name]
+    return codes
+
+
+def _severities(kind: Codes, error: Floats, exact: Exact, fmt: Format) -> Codes:
+    severity = np.where(kind > 0, _SEVERITY["critical"], 0).astype(np.int8)
+    inaccurate = kind == _KIND["inaccurate"]
+    with np.errstate(invalid="ignore"):
+        lost = error > 2.0 ** (fmt.precision / 2)
+        subnormal = np.abs(round_exact(exact, fmt)) < fmt.smallest_normal
+    severity[inaccurate] = _SEVERITY["minor"]
+    severity[inaccurate & lost] = _SEVERITY["major"]
+    # float16's subnormals carry the gradients of mixed-precision training; elsewhere flushing them is a mode.
+    flush = _SEVERITY["minor" if fmt.name == "float16" else "info"]
+    severity[(kind == _KIND["underflow"]) & subnormal] = flush
+    return severity

@@ -1,0 +1,244 @@
+"""Judging a pointwise op: inputs, exact values and torch's results of one op variant in one dtype.
+
+A `Subject` is shared by the directions of a variant, so that nothing is computed twice.  It answers two questions: what
+are the verdicts on its own sample, and what is the verdict on any other inputs (for boundaries and searches).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gradcheck_suite.engine import calls
+from gradcheck_suite.engine.conditioning import excused
+from gradcheck_suite.engine.judge import Verdicts, judge
+from gradcheck_suite.floats import Exact, Format, format_of
+from gradcheck_suite.formula.points import Points, bind, exact_points
+from gradcheck_suite.inputs import landmarks, pointwise
+from gradcheck_suite.ops.record import Op
+from gradcheck_suite.options import Settings
+
+Floats = npt.NDArray[np.float64]
+
+BUDGETS = {"quick": 600, "default": 2400, "thorough": 20000}
+"""Points of a one-input sample in float32 and float64; 16-bit formats are exhaustive."""
+
+_COTANGENT_POINTS = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """Verdicts on one column with all that a finding needs: inputs, computed and exact values."""
+
+    inputs: dict[str, Floats]
+    computed: Floats
+    lower: Exact
+    upper: Exact
+    tie: npt.NDArray[np.bool_]
+    verdicts: Verdicts
+    cotangent: float = 1.0
+
+
+class Subject:
+    """One op variant in one dtype on its sample of points (one-input ops)."""
+
+    def __init__(self, op: Op, variant: Mapping[str, Any], dtype: str, order: int, settings: Settings) -> None:
+        self.op, self.variant, self.dtype, self.order, self.settings = op, dict(variant), dtype, order, settings
+        self.fmt: Format = format_of(dtype)
+        self.params, self.reals = op.params(variant), op.reals(variant)
+        self.formula = bind(op.formula, self.params, self.reals)
+        self.max_ulp = settings.max_ulp if op.max_ulp is None else op.max_ulp
+
+    @cached_property
+    def x(self) -> Floats:
+        """The sample: sorted, no duplicates, NaN last."""
+        special = landmarks.around(list(self.op.landmarks(self.params)), self.fmt)
+        count = BUDGETS[self.settings.budget]
+        sample = pointwise.sample(self.fmt, special, count, self.settings.seed)
+        if self.order > 1 and len(sample) > 4 * count:
+            # Second derivatives cost four times the rest: strata and landmarks suffice for them.
+            keep = np.zeros(len(sample), dtype=bool)
+            keep[:: len(sample) // count] = True
+            keep |= np.isin(sample, special) | ~np.isfinite(sample)
+            sample = sample[keep]
+        return sample[self._in_domain(sample)]
+
+    @property
+    def exhaustive(self) -> bool:
+        """Whether the sample holds every float of the dtype."""
+        return len(self.x) >= 2**16 - 2**11
+
+    def _in_domain(self, x: Floats) -> Any:
+        if self.op.domain is None:
+            return slice(None)
+        return np.asarray(self.op.domain(self.params, {self.op.inputs[0]: x}), dtype=bool)
+
+    def exact(self, x: Floats, order: int) -> Points:
+        """Exact columns at inputs x."""
+        return exact_points(self.formula, {self.op.inputs[0]: x}, self.fmt, wrt=self.op.inputs, order=order)
+
+    @cached_property
+    def reference(self) -> Points:
+        """Exact columns on the sample."""
+        return self.exact(self.x, self.order)
+
+    def run(self, x: Floats, order: int, path: str, cotangent: Floats | None = None) -> calls.Outcome:
+        """What torch computes at inputs x."""
+        return calls.pointwise(
+            self.op,
+            self.variant,
+            {self.op.inputs[0]: x},
+            dtype=self.dtype,
+            order=order,
+            path=path,
+            device=self.settings.device,
+            cotangent=cotangent,
+        )
+
+    @cached_property
+    def outcomes(self) -> dict[tuple[str, int], calls.Outcome | Exception]:
+        """What torch computed on the sample, by path and order."""
+        return {}
+
+    def outcome(self, path: str, order: int) -> calls.Outcome:
+        """The sample on a path; computed once. Raises Unsupported or Raised as the call did."""
+        key = (path, order)
+        if key not in self.outcomes:
+            try:
+                self.outcomes[key] = self.run(self.x, order, path)
+            except (calls.Unsupported, calls.Raised) as error:
+                self.outcomes[key] = error
+        found = self.outcomes[key]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def judge_column(
+        self, x: Floats, computed: Floats, points: Points, column: str, *, cotangent: float = 1.0
+    ) -> Judged:
+        """Verdicts on one column at inputs x, both rulers and the op's documented deviations applied."""
+        lower, upper = scaled(points.lower[column], cotangent), scaled(points.upper[column], cotangent)
+        if cotangent < 0:
+            lower, upper = upper, lower
+        tie = points.tie if column != "value" else np.zeros(len(x), dtype=bool)
+        verdicts = judge(
+            computed,
+            lower,
+            upper,
+            self.fmt,
+            max_ulp=self.max_ulp,
+            tie=tie,
+            undefined=points.undefined[column],
+            open_points=points.open[column],
+            nan_expected=points.nan_expected if column == "value" else None,
+        )
+        verdicts = self._excuse(x, computed, (lower, upper), verdicts, column, cotangent)
+        inputs = {self.op.inputs[0]: x}
+        return Judged(
+            inputs=inputs,
+            computed=computed,
+            lower=lower,
+            upper=upper,
+            tie=tie,
+            verdicts=verdicts,
+            cotangent=cotangent,
+        )
+
+    def _excuse(
+        self,
+        x: Floats,
+        computed: Floats,
+        centre: tuple[Exact, Exact],
+        verdicts: Verdicts,
+        column: str,
+        cotangent: float,
+    ) -> Verdicts:
+        name = self.op.inputs[0]
+        if self.op.documented is not None:
+            with np.errstate(all="ignore"):
+                documented = np.asarray(self.op.documented(self.params, {name: x}), dtype=bool)
+            verdicts = verdicts.with_reason(documented, "documented")
+        where = np.flatnonzero((verdicts.kind > 0) & (verdicts.severity < 4) & np.isfinite(x))
+        if not len(where):
+            return verdicts
+        inside = excused(
+            self.formula_of,
+            self.reals,
+            {name: x[where]},
+            computed[where],
+            (centre[0][where], centre[1][where]),
+            self.fmt,
+            column=column,
+            wrt=self.op.inputs,
+            order=column.count("d") if column != "value" else 0,
+            scale=cotangent,
+        )
+        return verdicts.with_reason(where[inside], "ill-conditioned")
+
+    def formula_of(self, reals: Mapping[str, Any]) -> Any:
+        """The formula with its real parameters at other values."""
+        return bind(self.op.formula, self.params, reals)
+
+    def judged(self, column: str, path: str) -> Judged:
+        """Verdicts on the sample for one column on one path."""
+        outcome = self.outcome(path, self.order_of(column))
+        return self.judge_column(self.x, outcome.columns[column], self.reference, column)
+
+    def subset(self, count: int) -> npt.NDArray[np.int64]:
+        """Indices of about `count` points of the sample: landmarks of format and op first, then evenly spread."""
+        size = len(self.x)
+        special = np.concatenate([landmarks.format_landmarks(self.fmt), self._op_landmarks()])
+        known = np.flatnonzero(np.isin(self.x, special))
+        spread = np.linspace(0, size - 1, max(count - min(len(known), count // 2), 2)).astype(np.int64)
+        step = max(len(known) // max(count // 2, 1), 1)
+        return np.unique(np.concatenate([known[::step], spread]))[: count + 64]
+
+    def _op_landmarks(self) -> Floats:
+        return np.asarray(landmarks.around(list(self.op.landmarks(self.params)), self.fmt))
+
+    def order_of(self, column: str) -> int:
+        """The order of derivative that a column needs; forward and backward share one call."""
+        return 2 if column.startswith("dd:") else min(self.order, 1)
+
+    def cotangents(self) -> list[float]:
+        """Cotangents beside 1: powers of two, so that the exact product is the shifted exact value."""
+        scale = 2.0**15 if self.dtype == "float16" else 2.0**16
+        wanted = [-1.0, 0.0, scale, 2.0**self.fmt.emax, 4 * self.fmt.smallest_subnormal]
+        return list(dict.fromkeys(wanted))
+
+    def judged_cotangent(self, column: str, cotangent: float) -> Judged:
+        """Verdicts on a subset of the sample under a cotangent other than 1."""
+        where = self.subset(_COTANGENT_POINTS)
+        x = self.x[where]
+        outcome = self.run(x, 1, "vector", np.full(len(x), cotangent))
+        return self.judge_column(x, outcome.columns[column], take(self.reference, where), column, cotangent=cotangent)
+
+
+def take(points: Points, where: npt.NDArray[np.int64]) -> Points:
+    """Some of the points."""
+    return Points(
+        columns={n: c[where] for n, c in points.columns.items()},
+        lower={n: c[where] for n, c in points.lower.items()},
+        upper={n: c[where] for n, c in points.upper.items()},
+        tie=points.tie[where],
+        undefined={n: u[where] for n, u in points.undefined.items()},
+        open={n: u[where] for n, u in points.open.items()},
+        nan_expected=points.nan_expected[where],
+    )
+
+
+def scaled(exact: Exact, factor: float) -> Exact:
+    """The exact value times a power of two, its negative, or 0."""
+    if factor == 1.0:
+        return exact
+    if factor == 0.0:
+        return Exact.from_float64(np.where(np.isfinite(exact.hi), 0.0, np.nan))
+    mantissa, exponent = np.frexp(abs(factor))
+    assert mantissa == 0.5, "cotangents are powers of two"
+    shifted = Exact(hi=exact.hi, lo=exact.lo, exp=exact.exp + int(exponent) - 1, rad=exact.rad)
+    return shifted if factor > 0 else shifted.neg()

@@ -1,0 +1,403 @@
+"""Running one case: from a `Subject` to results with statistics, findings and curves."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gradcheck_suite.engine import wording
+from gradcheck_suite.engine.calls import SINGLE_LIMIT, Raised, Unsupported
+from gradcheck_suite.engine.cases import Case
+from gradcheck_suite.engine.confirm import Confirmed, confirm
+from gradcheck_suite.engine.findings import Interval, intervals, worst_member
+from gradcheck_suite.engine.judge import Verdicts
+from gradcheck_suite.engine.pointwise import Judged, Subject
+from gradcheck_suite.floats import hex_of, infinity_ordinal, round_exact, to_ordinal
+from gradcheck_suite.ops.record import Op
+from gradcheck_suite.options import Settings
+from gradcheck_suite.results import ORDINAL_SCALE, Curve, Finding, Result, Witness, Worst
+
+Floats = npt.NDArray[np.float64]
+
+_CURVE_POINTS = 240
+_AUDITED = 6
+_INFO = 4
+
+
+def run_case(case: Case, settings: Settings) -> list[Result]:
+    """Judge one case: one result per differentiable input (one for the forward direction).
+
+    An op that misbehaves becomes a finding; only a mistake in the harness raises.
+    """
+    started = time.perf_counter()
+    order = 2 if case.direction == "double-backward" else 1
+    subject = _subject(case.op, tuple(sorted(case.variant.items())), case.dtype, order, settings)
+    results = []
+    for column, wrt in _columns(case):
+        runner = CaseRunner(case, subject, column, wrt, settings)
+        results.append(runner.result(started))
+        started = time.perf_counter()
+    return results
+
+
+@lru_cache(maxsize=2)
+def _subject(op: Op, variant: tuple[tuple[str, Any], ...], dtype: str, order: int, settings: Settings) -> Subject:
+    """Forward and backward of one variant share exact values and torch's results."""
+    return Subject(op, dict(variant), dtype, order, settings)
+
+
+def _columns(case: Case) -> list[tuple[str, str | None]]:
+    if case.direction == "forward":
+        return [("value", None)]
+    prefix = "d" if case.direction == "backward" else "dd"
+    return [(f"{prefix}:{n}", n) for n in case.op.inputs]
+
+
+class CaseRunner:
+    """One column of one case on its way to a result."""
+
+    def __init__(self, case: Case, subject: Subject, column: str, wrt: str | None, settings: Settings) -> None:
+        self.case, self.subject, self.column, self.wrt, self.settings = case, subject, column, wrt, settings
+        self.label = case.op.label(case.variant)
+        self.id = case.id if wrt is None or len(case.op.inputs) == 1 else f"{case.id}::{wrt}"
+        self.disagreed = ""
+
+    def result(self, started: float) -> Result:
+        """The finished result."""
+        try:
+            main = self.subject.judged(self.column, "vector")
+        except Unsupported as error:
+            return self._bare("unsupported", str(error), (), started)
+        except Raised as error:
+            return self._bare("findings", "", (self._raises(str(error)),), started)
+        findings = [*self._dtype_findings(), *self._findings(main, "vector")]
+        findings += self._cotangent_findings(main)
+        for path in self.settings.paths:
+            if path != "vector":
+                findings += self._path_findings(main, path)
+        self._audit(main)
+        return self._finished(main, tuple(findings), started)
+
+    # --- findings
+
+    def _findings(self, judged: Judged, path: str, only: Any = None) -> list[Finding]:
+        name = self.case.op.inputs[0]
+        x = judged.inputs[name]
+        verdicts = judged.verdicts if only is None else _masked(judged.verdicts, only)
+        found = []
+        for interval in intervals(x, verdicts, self.subject.fmt):
+            found.append(self._finding(judged, interval, path))
+        return _distinct(found)
+
+    def _finding(self, judged: Judged, interval: Interval, path: str) -> Finding:
+        name = self.case.op.inputs[0]
+        x = judged.inputs[name]
+        worst = worst_member(x, judged.verdicts.ulp, interval.members)
+        witness, stated = self._witness(judged, worst)
+        fixed = {} if judged.cotangent == 1.0 else {"cotangent": hex_of(judged.cotangent)}
+        point = {name: float(x[worst])}
+        return Finding(
+            id=self._finding_id(judged, interval, path),
+            kind=interval.kind,  # type: ignore[arg-type]
+            severity=interval.severity,  # type: ignore[arg-type]
+            status="documented" if interval.reason == "documented" else "new",
+            reason=interval.reason,  # type: ignore[arg-type]
+            path=path,
+            probe=name,
+            lo=hex_of(float(x[interval.first])),
+            hi=hex_of(float(x[interval.last])),
+            lo_exact=interval.lo_exact,
+            hi_exact=interval.hi_exact,
+            fixed=fixed,
+            share=round(interval.share, 6),
+            points=len(interval.members),
+            witness=witness,
+            confirmed_by=f"mpmath@{stated.bits}" if stated and stated.agrees else None,
+            message=self._message(interval, point, judged, worst, witness),
+            reproducer=wording.reproducer(
+                self.case.op,
+                self.case.variant,
+                self.case.dtype,
+                self.case.direction,
+                path=path,
+                point=point,
+                exact=witness.exact,
+                column=self.column,
+                cotangent=judged.cotangent,
+            ),
+        )
+
+    def _finding_id(self, judged: Judged, interval: Interval, path: str) -> str:
+        first = judged.inputs[self.case.op.inputs[0]][interval.first]
+        side = "nan" if np.isnan(first) else "zero" if first == 0 else "negative" if first < 0 else "positive"
+        parts = [interval.kind, interval.reason or "", path, side, "" if np.isfinite(first) else "infinite"]
+        parts.append("" if judged.cotangent == 1.0 else f"cotangent={wording.decimal(judged.cotangent)}")
+        return f"{self.id}::" + ".".join(p for p in parts if p)
+
+    def _message(self, interval: Interval, point: dict[str, float], judged: Judged, i: int, witness: Witness) -> str:
+        shown = dict(point)
+        if judged.cotangent != 1.0:
+            shown["cotangent"] = judged.cotangent
+        text = wording.sentence(
+            self.label,
+            self.case.dtype,
+            self.case.direction,
+            kind=interval.kind,
+            point=shown,
+            got=float(judged.computed[i]),
+            exact=witness.exact,
+            ulp=witness.ulp,
+        )
+        if interval.reason == "documented" and self.case.op.documented_reason:
+            text += f" Documented: {self.case.op.documented_reason}."
+        return text
+
+    def _witness(self, judged: Judged, i: int) -> tuple[Witness, Confirmed | None]:
+        name = self.case.op.inputs[0]
+        point = {name: float(judged.inputs[name][i])}
+        got = float(judged.computed[i])
+        stated, decimal = self._confirm(judged, i, point)
+        inputs: dict[str, Any] = {n: hex_of(x) for n, x in point.items()}
+        if judged.cotangent != 1.0:
+            inputs["cotangent"] = hex_of(judged.cotangent)
+        try:
+            gap = abs(got - float(decimal))
+        except ValueError:
+            gap = None
+        witness = Witness(
+            inputs=inputs,
+            got=hex_of(got),
+            exact=decimal,
+            ulp=float(judged.verdicts.ulp[i]),
+            abs_error=gap if gap is not None and np.isfinite(gap) else None,
+        )
+        return witness, stated
+
+    def _confirm(self, judged: Judged, i: int, point: dict[str, float]) -> tuple[Confirmed | None, str]:
+        if any(np.isnan(x) for x in point.values()):
+            return None, "nan"
+        got = judged.computed[i]
+        upper_is_nearer = judged.tie[i] and got > round_exact(judged.upper[i : i + 1], self.subject.fmt)[0]
+        stated = (judged.upper if upper_is_nearer else judged.lower)[i : i + 1]
+        confirmed = confirm(
+            self.subject.formula,
+            point,
+            stated,
+            self.subject.fmt,
+            column=self.column,
+            wrt=self.case.op.inputs,
+            order=self.subject.order_of(self.column) if self.column != "value" else 0,
+            scale=judged.cotangent,
+            tie=bool(judged.tie[i]),
+        )
+        if not confirmed.agrees:
+            self.disagreed = f"arb and mpmath do not agree at {point}"
+        return confirmed, confirmed.decimal
+
+    def _cotangent_findings(self, main: Judged) -> list[Finding]:
+        """Findings that only another cotangent shows; those at inputs that fail already with 1 are not repeated."""
+        if self.case.direction != "backward":
+            return []
+        found = []
+        name = self.case.op.inputs[0]
+        failing = main.inputs[name][main.verdicts.kind > 0]
+        for cotangent in self.subject.cotangents():
+            judged = self.subject.judged_cotangent(self.column, cotangent)
+            fresh = ~np.isin(judged.inputs[name], failing)
+            found += self._findings(judged, "vector", only=fresh)
+        return found
+
+    def _path_findings(self, main: Judged, path: str) -> list[Finding]:
+        try:
+            where, computed = self._on_path(path)
+        except Unsupported:
+            return []
+        except Raised as error:
+            return [self._raises(str(error), path)]
+        name = self.case.op.inputs[0]
+        other = main.computed[where]
+        with np.errstate(invalid="ignore"):
+            differs = (computed != other) & ~(np.isnan(computed) & np.isnan(other))
+        if not differs.any():
+            return []
+        where, computed = where[differs], computed[differs]
+        judged = self.subject.judge_column(main.inputs[name][where], computed, _at(self.subject, where), self.column)
+        before = main.verdicts.take(where)
+        fresh = (judged.verdicts.kind > 0) & ((before.kind == 0) | (judged.verdicts.severity < before.severity))
+        found = self._findings(judged, path, only=fresh)
+        rest = np.flatnonzero((judged.verdicts.kind == 0) & (before.kind == 0))
+        if len(rest):
+            found.append(self._path_difference(judged, rest, other[differs], path))
+        return found
+
+    def _on_path(self, path: str) -> tuple[npt.NDArray[np.int64], Floats]:
+        """Indices into the sample, and what the path computes there."""
+        order = self.subject.order_of(self.column)
+        if path == "single":
+            where = self.subject.subset(SINGLE_LIMIT)[:SINGLE_LIMIT]
+            outcome = self.subject.run(self.subject.x[where], order, path)
+            return where, outcome.columns[self.column]
+        outcome = self.subject.outcome(path, order)
+        return np.arange(len(self.subject.x)), outcome.columns[self.column]
+
+    def _path_difference(self, judged: Judged, rest: npt.NDArray[np.int64], vector: Floats, path: str) -> Finding:
+        name = self.case.op.inputs[0]
+        x = judged.inputs[name]
+        worst = worst_member(x, judged.verdicts.ulp, rest)
+        witness, stated = self._witness(judged, worst)
+        lo, hi = float(x[rest].min()), float(x[rest].max())
+        return Finding(
+            id=f"{self.id}::path.{path}",
+            kind="path",
+            severity="info",
+            path=path,
+            probe=name,
+            lo=hex_of(lo),
+            hi=hex_of(hi),
+            share=round(len(rest) / len(self.subject.x), 6),
+            points=len(rest),
+            witness=witness,
+            confirmed_by=f"mpmath@{stated.bits}" if stated and stated.agrees else None,
+            message=(
+                f"{self.label} {self.case.dtype}: the {wording.quantity(self.case.direction)} differs in its last bits "
+                f"between the vector and the {path} path at {len(rest)} inputs, within the threshold on both; at "
+                f"{name} = {wording.decimal(float(x[worst]))} they give {hex_of(float(vector[worst]))} and {witness.got}."
+            ),
+            reproducer=wording.reproducer(
+                self.case.op,
+                self.case.variant,
+                self.case.dtype,
+                self.case.direction,
+                path=path,
+                point={name: float(x[worst])},
+                exact=witness.exact,
+                column=self.column,
+            ),
+        )
+
+    def _dtype_findings(self) -> list[Finding]:
+        outcome = self.subject.outcome("vector", self.subject.order_of(self.column))
+        got = outcome.dtypes[self.column]
+        if got == self.case.dtype:
+            return []
+        text = f"{self.label} {self.case.dtype}: the {wording.quantity(self.case.direction)} comes in {got}, not {self.case.dtype}."
+        return [Finding(id=f"{self.id}::dtype", kind="dtype", severity="major", message=text)]
+
+    def _raises(self, message: str, path: str = "vector") -> Finding:
+        text = f"{self.label} {self.case.dtype} {self.case.direction} raises on the {path} path: {message}"
+        return Finding(id=f"{self.id}::raises.{path}", kind="raises", severity="critical", path=path, message=text)
+
+    # --- the result
+
+    def _audit(self, main: Judged) -> None:
+        """mpmath computes a fixed sample of the points that passed; arb must agree there too."""
+        name = self.case.op.inputs[0]
+        x = main.inputs[name]
+        fine = np.flatnonzero((main.verdicts.kind == 0) & ~np.isnan(main.verdicts.ulp) & np.isfinite(x))
+        for i in fine[:: max(len(fine) // _AUDITED, 1)][:_AUDITED]:
+            self._confirm(main, int(i), {name: float(x[i])})
+
+    def _finished(self, main: Judged, findings: tuple[Finding, ...], started: float) -> Result:
+        serious = any(f.severity != "info" for f in findings)
+        unsure = int(main.verdicts.open.sum())
+        note = self.disagreed or (f"{unsure} points could not be decided" if unsure else "")
+        verdict = "findings" if serious else "inconclusive" if note else "ok"
+        judged = ~np.isnan(main.verdicts.ulp)
+        errors = main.verdicts.ulp[judged]
+        correct = main.computed == round_exact(main.lower, self.subject.fmt)
+        return Result(
+            **self._identity(),
+            verdict=verdict,  # type: ignore[arg-type]
+            points=int(judged.sum()),
+            exhaustive=self.subject.exhaustive,
+            sample="exhaustive" if self.subject.exhaustive else f"{self.settings.budget}-{len(self.subject.x)}",
+            seconds=round(time.perf_counter() - started, 6),
+            max_ulp=float(errors.max()) if len(errors) else None,
+            p99_ulp=float(np.quantile(errors, 0.99, method="higher")) if len(errors) else None,
+            correctly_rounded=float(correct[judged].mean()) if len(errors) else None,
+            worst=self._worst(main) if len(errors) else None,
+            note=note,
+            findings=findings,
+            curve=self._curve(main),
+        )
+
+    def _worst(self, main: Judged) -> Worst:
+        judged = np.flatnonzero(~np.isnan(main.verdicts.ulp))
+        i = worst_member(main.inputs[self.case.op.inputs[0]], main.verdicts.ulp, judged)
+        witness, _ = self._witness(main, i)
+        return Worst(inputs=witness.inputs, got=witness.got, exact=witness.exact, ulp=witness.ulp)
+
+    def _bare(self, verdict: str, note: str, findings: tuple[Finding, ...], started: float) -> Result:
+        seconds = round(time.perf_counter() - started, 6)
+        return Result(**self._identity(), verdict=verdict, note=note, findings=findings, seconds=seconds)  # type: ignore[arg-type]
+
+    def _identity(self) -> dict[str, Any]:
+        case = self.case
+        return {
+            "id": self.id,
+            "op": case.op.name,
+            "callable": case.op.callable_name,
+            "variant": case.variant,
+            "custom": case.op.custom,
+            "dtype": case.dtype,
+            "direction": case.direction,
+            "wrt": self.wrt,
+        }
+
+    def _curve(self, main: Judged) -> Curve:
+        x = main.inputs[self.case.op.inputs[0]]
+        finite = np.flatnonzero(np.isfinite(x))
+        pick = finite[np.unique(np.linspace(0, len(finite) - 1, _CURVE_POINTS).astype(np.int64))]
+        fmt = self.subject.fmt
+        ordinals = to_ordinal(x[pick], fmt) / infinity_ordinal(fmt) * ORDINAL_SCALE
+        exact = main.lower[pick].to_float64()
+        return Curve(
+            probe=self.case.op.inputs[0],
+            x=tuple(float(v) for v in x[pick]),
+            ordinal=tuple(round(o) for o in ordinals),
+            got=_optional(main.computed[pick]),
+            exact=_optional(exact),
+            ulp=_optional(main.verdicts.ulp[pick]),
+        )
+
+
+def _distinct(findings: list[Finding]) -> list[Finding]:
+    """Number the findings that would share an id, so that ids stay stable when an end moves."""
+    seen: dict[str, int] = {}
+    named = []
+    for f in findings:
+        seen[f.id] = seen.get(f.id, 0) + 1
+        named.append(f if seen[f.id] == 1 else dataclasses.replace(f, id=f"{f.id}.{seen[f.id]}"))
+    return named
+
+
+def _optional(values: Floats) -> tuple[float | None, ...]:
+    return tuple(None if np.isnan(v) else float(v) for v in values)
+
+
+def _masked(verdicts: Verdicts, keep: Any) -> Verdicts:
+    return Verdicts(
+        kind=np.where(keep, verdicts.kind, 0).astype(np.int8),
+        severity=np.where(keep, verdicts.severity, 0).astype(np.int8),
+        reason=np.where(keep, verdicts.reason, 0).astype(np.int8),
+        ulp=verdicts.ulp,
+        open=verdicts.open,
+    )
+
+
+def _at(subject: Subject, where: npt.NDArray[np.int64]) -> Any:
+    from gradcheck_suite.engine.pointwise import take
+
+    return take(subject.reference, where)
+
+
+def run_all(cases: list[Case], settings: Settings) -> Iterator[tuple[Case, list[Result]]]:
+    """Every case in order, as it is finished."""
+    for case in cases:
+        yield case, run_case(case, settings)
