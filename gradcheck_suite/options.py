@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 DTYPES: Final = ("float64", "float32", "float16", "bfloat16")
-DIRECTIONS: Final = ("forward", "backward")
+DIRECTIONS: Final = ("forward", "backward", "double-backward")
+USUAL_DIRECTIONS: Final = ("forward", "backward")
 PATHS: Final = ("vector", "strided", "single")
 SEVERITIES: Final = ("critical", "major", "minor")
 FAIL_ON: Final = (*SEVERITIES, "never")
@@ -39,7 +40,7 @@ class Settings:
 
     ops: tuple[str, ...] = ("core", "custom")
     dtypes: tuple[str, ...] = DTYPES
-    directions: tuple[str, ...] = DIRECTIONS
+    directions: tuple[str, ...] = USUAL_DIRECTIONS
     max_ulp: float = 4.0
     fail_on: str | None = None
     strict: bool = False
@@ -149,7 +150,8 @@ OPTIONS: Final = (
     ),
     Option(
         name="directions", kind="list", metavar="LIST", noun="direction", choices=DIRECTIONS,
-        help=f"what to judge, the value or its gradient, comma-separated; default {','.join(DIRECTIONS)}",
+        help="what to judge: forward (the value), backward (the gradient), double-backward (the gradient of the "
+        f"gradient), comma-separated; default {','.join(USUAL_DIRECTIONS)}",
     ),
     Option(
         name="max-ulp", kind="value", metavar="ULP", convert=_positive,

@@ -13,6 +13,7 @@ from gradcheck_suite.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv`, or sys.argv's, and return the exit code. Raises nothing but SystemExit."""
     try:

@@ -69,7 +69,9 @@ def _point(op: Op, inputs: float | dict[str, Any]) -> dict[str, Any]:
     missing = [name for name in op.inputs if name not in point]
     if missing:
         example = json.dumps({name: 0.5 for name in op.inputs})
-        raise UsageError(f"{op.name} needs the input {missing[0]!r} too; write all inputs as JSON: '{example}'")
+        raise UsageError(
+            f"{op.name} needs the input {missing[0]!r} too; write all inputs as JSON: '{example}'"
+        )
     lists = [name for name, value in point.items() if isinstance(value, list)]
     if lists and op.pointwise:
         raise UsageError(f"{op.name} is judged at one number, but the input {lists[0]!r} is a list")
