@@ -317,7 +317,11 @@ def _curve_to_json(curve: Curve) -> dict[str, Any]:
 def _short(value: float | None) -> float | str | None:
     if value is None:
         return None
-    return float(f"{value:.4g}") if math.isfinite(value) else str(value)
+    if not math.isfinite(value):
+        return str(value)
+    rounded = float(f"{value:.4g}")
+    # Float64's largest numbers round up to 1.798e308, which is no float64 number.
+    return rounded if math.isfinite(rounded) else value
 
 
 # ---------------------------------------------------------------- reading
