@@ -24,9 +24,7 @@ def ulp_exponent(exact: Exact, fmt: Format) -> Ints:
     the smallest ulp where it reaches 0. An undefined or infinite value has an ulp without meaning.
     """
     exponent = exact.exp - 1
-    # |hi| - 0.5 is exact, so that the sign of the sum is the right one.
-    margin = (np.abs(exact.hi) - 0.5) + tail_outwards(exact)
-    reaches_below = np.flatnonzero(margin < exact.rad)
+    reaches_below = np.flatnonzero(_reaches_down(exact))
     if len(reaches_below):
         exponent[reaches_below] = _lowest_binade(exact[reaches_below])
     exponent[exact.hi == 0] = fmt.emin
@@ -49,7 +47,7 @@ def ulp_error(computed: Floats, exact: Exact, fmt: Format) -> tuple[Floats, Floa
         factor = pow2(np.minimum(shift, 1023))
         scaled = scale(computed, -unit) if fmt.ulp_exponent_min < -1022 else computed * pow2(-unit)
         error = np.abs((scaled - exact.hi * factor) - exact.lo * factor)
-        bound = exact.rad * factor
+        bound = exact.rad * factor * (1 + _ROUNDING)
         bound += _ROUNDING * np.where(error < np.inf, error, 0.0) + _UNDERFLOW
     bound[(shift > 1023) & (exact.rad > 0)] = np.inf
     special = np.flatnonzero(
@@ -91,11 +89,12 @@ def _near_limit(exact: Exact, fmt: Format) -> Bools:
     """Whether the enclosure may hold values on both sides of the overflow limit; errs towards yes."""
     tail = tail_outwards(exact)
     at_edge = np.abs(tail - depth_below_limit(exact, fmt)) <= 2 * exact.rad
-    reaches_down = (np.abs(exact.hi) - 0.5) + tail < exact.rad
     with np.errstate(over="ignore"):
         reaches_up = (1.0 + exact.rad) * pow2(exact.exp - fmt.emax) >= 1.5
     below, above = exact.exp <= fmt.emax, exact.exp > fmt.emax + 1
-    near: Bools = np.where(below, reaches_up, np.where(above, reaches_down, at_edge)) & (exact.rad > 0)
+    near: Bools = np.where(below, reaches_up, np.where(above, _reaches_down(exact), at_edge)) & (
+        exact.rad > 0
+    )
     return near
 
 
@@ -104,7 +103,13 @@ def _bound_near_limit(exact: Exact, fmt: Format, bound: Floats) -> Floats:
     with np.errstate(invalid="ignore", over="ignore"):
         reach = exact.rad * pow2(exact.exp - fmt.ulp_exponent_max)
     wide = (exact.rad >= 0.25) | (ulp_exponent(exact, fmt) < fmt.ulp_exponent_max)
-    return np.where(wide, np.inf, np.maximum(bound, reach) * (1 + _ROUNDING) + 0.5)
+    return np.where(wide, np.inf, (bound + reach + 0.5) * (1 + _ROUNDING))
+
+
+def _reaches_down(exact: Exact) -> Bools:
+    """Whether the enclosure leaves the binade of its midpoint towards 0."""
+    # Both differences are exact where they are small, so that the sign of the sum is the right one.
+    return ((np.abs(exact.hi) - 0.5) - exact.rad) + tail_outwards(exact) < 0
 
 
 def _lowest_binade(exact: Exact) -> Ints:

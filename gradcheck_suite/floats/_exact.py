@@ -57,7 +57,7 @@ class Exact:
         hi, shift = np.frexp(total)
         lo = np.ldexp(rest, -shift)
         # A power of two with a negative tail lies in the binade below.
-        below = (np.abs(hi) == 0.5) & (hi * lo < 0)
+        below = (np.abs(hi) == 0.5) & (np.copysign(1.0, hi) * lo < 0)
         hi, lo, shift = np.where(below, 2 * hi, hi), np.where(below, 2 * lo, lo), shift - below
         radii = np.ldexp(np.broadcast_to(as_floats(rad), hi.shape), -shift)
         return cls(hi, lo, shift + np.asarray(exp, dtype=np.int64), radii)
