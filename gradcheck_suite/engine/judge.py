@@ -136,7 +136,7 @@ def _severities(kind: Codes, error: Floats, exact: Exact, fmt: Format) -> Codes:
     inaccurate = kind == _KIND["inaccurate"]
     with np.errstate(invalid="ignore"):
         lost = error > 2.0 ** (fmt.precision / 2)
-        subnormal = np.abs(round_exact(exact, fmt)) < fmt.smallest_normal
+        subnormal = np.abs(exact.to_float64()) < fmt.smallest_normal
     severity[inaccurate] = _SEVERITY["minor"]
     severity[inaccurate & lost] = _SEVERITY["major"]
     # float16's subnormals carry the gradients of mixed-precision training; elsewhere flushing them is a mode.
