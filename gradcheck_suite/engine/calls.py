@@ -17,7 +17,14 @@ Floats = npt.NDArray[np.float64]
 SINGLE_LIMIT = 500
 """A call on one element costs 26-52 microseconds, so the one-element path sees at most this many points."""
 
-_UNSUPPORTED = ("not implemented for", "is not implemented", "not supported for", "does not support")
+# The last is torch's refusal of a parameter that the dtype cannot hold, which no input could mend.
+_UNSUPPORTED = (
+    "not implemented for",
+    "is not implemented",
+    "not supported for",
+    "does not support",
+    "value cannot be converted to type",
+)
 
 
 class Unsupported(Exception):

@@ -231,7 +231,7 @@ class CaseRunner:
         before = main.verdicts.take(where)
         fresh = (judged.verdicts.kind > 0) & ((before.kind == 0) | (judged.verdicts.severity < before.severity))
         found = self._findings(judged, path, only=fresh)
-        rest = np.flatnonzero((judged.verdicts.kind == 0) & (before.kind == 0))
+        rest = np.flatnonzero((judged.verdicts.kind == 0) & (before.kind == 0) & ~np.isnan(judged.verdicts.ulp))
         if len(rest):
             found.append(self._path_difference(judged, rest, other[differs], path))
         return found
