@@ -1,31 +1,126 @@
-"""index.html: one self-contained offline file."""
+"""index.html: one self-contained file that reads without JavaScript and draws its details on demand."""
 
 from __future__ import annotations
 
+import base64
+import functools
+import hashlib
 import os
+from importlib import resources
+from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
 
-from gradcheck_suite.reporters.regions import region_text
-from gradcheck_suite.reporters.summary import columns, headline, rows
-from gradcheck_suite.results import Document, gravest, write_text
+from gradcheck_suite.reporters import numbers, payload, regions, summary, words
+from gradcheck_suite.reporters.regions import Group
+from gradcheck_suite.reporters.summary import Row
+from gradcheck_suite.results import KINDS, SEVERITIES, STATUSES, Document, Result, variant_label, write_text
+
+_LISTED = 60  # groups of findings in the list of the gravest; the matrix shows the others
 
 
 def write_html(document: Document, path: str | os.PathLike[str]) -> None:
-    """Write index.html. Raises UsageError where it cannot be written."""
+    """Write index.html. Raises UsageError where it cannot be written; what stood there stays whole."""
     write_text(path, render_html(document))
 
 
 def render_html(document: Document) -> str:
     """The report as one HTML file without any reference to the network."""
-    loader = PackageLoader("gradcheck_suite.reporters")
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    pairs = [pair for pair in gravest(document.results) if pair[1].severity != "info"]
-    return environment.get_template("index.html.j2").render(
+    rows = sorted(summary.rows(document), key=Row.weight)
+    script = asset("report.js")
+    page: str = template("index.html.j2").render(
         document=document,
-        headline=headline(document),
-        columns=columns(document),
-        rows=rows(document),
-        gravest=pairs[:30],
-        region_text=region_text,
+        groups=regions.groups(document.results)[:_LISTED],
+        rows=rows,
+        glance=_glance(document, rows),
+        columns=summary.columns(document),
+        axes=summary.axes(document),
+        families=sorted({row.info.family for row in rows if row.info.family}),
+        choices={"kind": KINDS, "severity": SEVERITIES[:3], "status": STATUSES},
+        payloads=_payloads(rows),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        style=Markup(asset("report.css")),
     )
+    return page
+
+
+def _glance(document: Document, rows: list[Row]) -> list[dict[str, Any]]:
+    """Of each dtype, how many ops have which worst level over all directions."""
+    glance = []
+    for dtype in summary.axes(document)[0]:
+        worst = [
+            min((c.level for c in row.cells if c.dtype == dtype), key=summary.LEVELS.index) for row in rows
+        ]
+        counted = [(level, worst.count(level)) for level in summary.LEVELS[:-1]]
+        merged = _without_remarks(counted)
+        glance.append({"dtype": dtype, "counts": merged, "total": sum(n for _, n in merged)})
+    return glance
+
+
+def _without_remarks(counts: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    # A remark never fails a run: at a glance an op that has nothing worse is ok.
+    info = dict(counts)["info"]
+    return [(level, n + info if level == "ok" else n) for level, n in counts if level != "info"]
+
+
+def _payloads(rows: list[Row]) -> list[tuple[str, str]]:
+    limit = payload.points_per_curve(rows)
+    head, section = template("op.html.j2"), template("case.html.j2")
+
+    def render(row: Row, result: Result) -> str:
+        return section.render(row=row, result=result)
+
+    return [
+        (row.info.name, payload.encode(payload.op_payload(row, head.render(row=row), render, limit)))
+        for row in rows
+    ]
+
+
+@functools.cache
+def environment() -> Environment:
+    """The jinja2 environment of every HTML page: autoescaped, with the reporters' words and numbers as globals."""
+    made = Environment(
+        loader=PackageLoader("gradcheck_suite.reporters"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(
+        decimal=numbers.decimal, short=numbers.short, ulp=numbers.ulp_text, shown=numbers.input_text
+    )
+    made.globals.update(
+        words=words,
+        regions=regions,
+        variant_label=variant_label,
+        variants_of=summary.variants_of,
+        lines=_where_lines,
+        enumerate=enumerate,
+    )
+    return made
+
+
+def _where_lines(group: Group) -> list[dict[str, Any]]:
+    """Of a group, where it holds in each dtype."""
+    return [
+        {
+            "dtype": result.dtype,
+            "result": result,
+            "finding": finding,
+            "text": regions.region_text(finding),
+            "strip": regions.strip_path([finding], result.dtype),
+        }
+        for result, finding in group.by_dtype
+    ]
+
+
+def template(name: str) -> Template:
+    """One of the package's templates."""
+    return environment().get_template(name)
+
+
+def asset(name: str) -> str:
+    """The text of a style sheet or script of the package."""
+    return resources.files("gradcheck_suite.reporters").joinpath("templates", name).read_text("utf-8")

@@ -1,0 +1,138 @@
+"""What the page draws on demand: per op one gzipped JSON text in base64, with its sections and its curves."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+from gradcheck_suite.reporters.numbers import value_of
+from gradcheck_suite.reporters.regions import probe_name, region_text
+from gradcheck_suite.reporters.summary import Row, cell
+from gradcheck_suite.results import Curve, Grid, Result, variant_label
+
+# A point costs about 11 bytes of the page: two numbers of a few digits, gzipped, then a third more for base64. All
+# curves together stay near 3 MB, so that the page stays under 5.
+POINTS_OF_PAGE: Final = 280_000
+POINTS_OF_CURVE: Final = (48, 400)
+# Digits that give back the float itself for the narrow formats; for float64 enough to read.
+_DIGITS: Final = {"float64": 9, "float32": 9, "float16": 5, "bfloat16": 4}
+
+Render = Callable[[Row, Result], str]
+
+
+def points_per_curve(rows: Iterable[Row]) -> int:
+    """How many points each curve may keep so that the page stays within its size."""
+    curves = sum(len(_curves(result, row)) for row in rows for result in row.results)
+    least, most = POINTS_OF_CURVE
+    return max(least, min(most, POINTS_OF_PAGE // max(1, curves)))
+
+
+def encode(data: Any) -> str:
+    """Plain JSON values as base64 of gzip."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    # A fixed time stamp: the same document gives the same page, byte for byte.
+    return base64.b64encode(gzip.compress(text.encode(), compresslevel=6, mtime=0)).decode("ascii")
+
+
+def op_payload(row: Row, head: str, section: Render, limit: int) -> dict[str, Any]:
+    """Everything about one op: `head` is the HTML above its cases, `section` renders one case as HTML."""
+    axes: dict[tuple[float, ...], int] = {}
+    cases = [_case(row, result, section(row, result), axes, limit) for result in row.results]
+    return {"head": head, "cases": cases, "axes": list(axes)}
+
+
+def _case(
+    row: Row, result: Result, html: str, axes: dict[tuple[float, ...], int], limit: int
+) -> dict[str, Any]:
+    seen = cell(result.dtype, result.direction, [result])
+    return {
+        "id": result.id,
+        "dtype": result.dtype,
+        "direction": result.direction,
+        "variant": variant_label(result.variant),
+        "wrt": result.wrt or "",
+        "level": seen.level,
+        "word": seen.word,
+        "html": html,
+        "curves": [_curve(curve, result.dtype, axes, limit) for curve in _curves(result, row)],
+        "regions": _regions(result),
+        "grid": _grid(result.grid) if result.grid else None,
+    }
+
+
+def _curves(result: Result, row: Row) -> list[Curve]:
+    """The curves worth drawing: those of the first variant, and of variants with findings."""
+    first = result.variant == row.results[0].variant
+    if not first and all(f.severity == "info" for f in result.findings):
+        return []
+    return [curve for curve in (result.curve, *result.other_curves) if curve is not None]
+
+
+def _curve(curve: Curve, dtype: str, axes: dict[tuple[float, ...], int], limit: int) -> dict[str, Any]:
+    keep = thinned(curve.ulp, limit)
+    digits = _DIGITS.get(dtype, 9)
+    axis = tuple(_number(curve.x[i], digits) for i in keep)
+    exact = [_number(curve.exact[i], 4) for i in keep]
+    got = [_number(curve.got[i], 4) for i in keep]
+    return {
+        "probe": curve.probe,
+        "axis": axes.setdefault(axis, len(axes)),
+        "exact": exact,
+        # Nearly everywhere both agree to the digits of a picture: only the others are stated.
+        "got": {str(i): g for i, (g, e) in enumerate(zip(got, exact, strict=True)) if g != e},
+        "ulp": [_number(curve.ulp[i], 3) for i in keep],
+    }
+
+
+def thinned(ulp: Sequence[float | None], limit: int) -> list[int]:
+    """At most about `limit` indices, evenly spread: of each group of neighbours the one of largest error."""
+    step = max(1, math.ceil(len(ulp) / limit))
+    return [
+        max(range(start, min(start + step, len(ulp))), key=lambda i: -1.0 if (u := ulp[i]) is None else u)
+        for start in range(0, len(ulp), step)
+    ]
+
+
+def _number(value: float | None, digits: int) -> Any:
+    if value is None or math.isnan(value):
+        return None
+    if math.isinf(value):
+        return "inf" if value > 0 else "-inf"
+    rounded = float(f"{value:.{digits}g}")
+    if math.isinf(rounded):
+        return value  # float64's largest numbers would round up to inf
+    return int(rounded) if rounded.is_integer() and abs(rounded) < 1e15 else rounded
+
+
+def _regions(result: Result) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": f.id,
+            "probe": f.probe,
+            "name": probe_name(f),
+            "lo": _number(value_of(f.lo), 17),
+            "hi": _number(value_of(f.hi), 17),
+            "severity": f.severity,
+            "kind": f.kind,
+            "text": region_text(f),
+        }
+        for f in result.findings
+        if f.lo is not None
+    ]
+
+
+def _grid(grid: Grid) -> dict[str, Any]:
+    words = list(dict.fromkeys(grid.kind))
+    return {
+        "xProbe": grid.x_probe,
+        "yProbe": grid.y_probe,
+        "x": [_number(value_of(v), 6) for v in grid.x],
+        "y": [_number(value_of(v), 6) for v in grid.y],
+        "words": words,
+        "kind": [words.index(k) for k in grid.kind],
+        "ulp": [_number(u, 3) for u in grid.ulp],
+    }
