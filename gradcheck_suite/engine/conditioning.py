@@ -60,6 +60,9 @@ def excused(
         found = enclose(formula_of(shifted), moved, fmt, wrt=wrt, order=order)
         column_there = elementwise(lambda ball: ball * arb(scale), found.columns[column])
         value = round_exact(to_exact(column_there, fmt, found.settled), fmt)
+        if column != "value":
+            # At a tie the derivative is a set, which the centre holds already; the tape follows one branch only.
+            value[found.tie] = np.nan
         lowest[where] = np.fmin(lowest[where], value)
         highest[where] = np.fmax(highest[where], value)
     if column != "value":

@@ -61,8 +61,11 @@ def digits(value: Any, fmt: Format, point: Mapping[str, float]) -> str:
     """25 digits; at an infinite input only the element of the format that the limit rounds to has a meaning."""
     if mpmath.isnan(value):
         return "nan"
-    if mpmath.isinf(value) or (any(np.isinf(x) for x in point.values()) and abs(value) > 2.0**1000):
+    limit = any(np.isinf(x) for x in point.values())
+    if mpmath.isinf(value) or (limit and abs(value) > 2.0**1000):
         return "inf" if value > 0 else "-inf"
+    if limit and abs(value) < 2.0**-1000:
+        return "0.0"
     return str(mpmath.nstr(value, 25, strip_zeros=True))
 
 

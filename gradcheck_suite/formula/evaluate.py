@@ -121,7 +121,8 @@ def enclose(
 def _settle(fmt: Format) -> Callable[[arb], bool]:
     """Whether a ball is so small that no verdict in `fmt` depends on where in it the exact value lies."""
     relative = fmt.precision + _SPARE
-    tiny = arb((1, fmt.ulp_exponent_min - _SPARE))
+    # A cotangent may enlarge a derivative by up to 2^(emax+1) afterwards.
+    tiny = arb((1, fmt.ulp_exponent_min - _SPARE - fmt.emax - 1))
     huge = arb((1, fmt.emax + 3))
 
     def settled(ball: arb) -> bool:
