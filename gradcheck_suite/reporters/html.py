@@ -15,8 +15,18 @@ from markupsafe import Markup
 from gradcheck_suite.reporters import numbers, payload, regions, summary, words
 from gradcheck_suite.reporters.regions import Group
 from gradcheck_suite.reporters.summary import Row
-from gradcheck_suite.results import KINDS, SEVERITIES, STATUSES, Document, Result, variant_label, write_text
+from gradcheck_suite.results import (
+    KINDS,
+    SEVERITIES,
+    STATUSES,
+    Document,
+    Finding,
+    Result,
+    variant_label,
+    write_text,
+)
 
+_SCRIPTS = ("dom", "float_line", "cursor", "pictures", "state", "filters", "page")
 _LISTED = 60  # groups of findings in the list of the gravest; the matrix shows the others
 
 
@@ -28,7 +38,7 @@ def write_html(document: Document, path: str | os.PathLike[str]) -> None:
 def render_html(document: Document) -> str:
     """The report as one HTML file without any reference to the network."""
     rows = sorted(summary.rows(document), key=Row.weight)
-    script = asset("report.js")
+    script = _script()
     page: str = template("index.html.j2").render(
         document=document,
         groups=regions.groups(document.results)[:_LISTED],
@@ -46,23 +56,26 @@ def render_html(document: Document) -> str:
     return page
 
 
-def _glance(document: Document, rows: list[Row]) -> list[dict[str, Any]]:
-    """Of each dtype, how many ops have which worst level over all directions."""
-    glance = []
-    for dtype in summary.axes(document)[0]:
-        worst = [
-            min((c.level for c in row.cells if c.dtype == dtype), key=summary.LEVELS.index) for row in rows
-        ]
-        counted = [(level, worst.count(level)) for level in summary.LEVELS[:-1]]
-        merged = _without_remarks(counted)
-        glance.append({"dtype": dtype, "counts": merged, "total": sum(n for _, n in merged)})
-    return glance
+def _glance(document: Document, rows: list[Row]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Of each dtype and direction, how many ops have which level, as the parts of a bar."""
+    dtypes, directions = summary.axes(document)
+    return [(dtype, [_bar(rows, dtype, direction) for direction in directions]) for dtype in dtypes]
 
 
-def _without_remarks(counts: list[tuple[str, int]]) -> list[tuple[str, int]]:
+def _bar(rows: list[Row], dtype: str, direction: str) -> dict[str, Any]:
+    cells = [c for row in rows for c in row.cells if (c.dtype, c.direction) == (dtype, direction)]
     # A remark never fails a run: at a glance an op that has nothing worse is ok.
-    info = dict(counts)["info"]
-    return [(level, n + info if level == "ok" else n) for level, n in counts if level != "info"]
+    levels = ["ok" if c.level == "info" else c.level for c in cells if c.level != "absent"]
+    parts, start = [], 0.0
+    for level in dict.fromkeys(level for level in summary.LEVELS if level in levels):
+        count = levels.count(level)
+        width = 100 * count / len(levels)
+        word = "undecided" if level == "inconclusive" else level
+        parts.append(
+            {"level": level, "word": word, "count": count, "start": f"{start:.4g}", "width": f"{width:.4g}"}
+        )
+        start += width
+    return {"direction": direction, "parts": parts}
 
 
 def _payloads(rows: list[Row]) -> list[tuple[str, str]]:
@@ -97,23 +110,27 @@ def environment() -> Environment:
         variant_label=variant_label,
         variants_of=summary.variants_of,
         lines=_where_lines,
-        enumerate=enumerate,
     )
     return made
 
 
 def _where_lines(group: Group) -> list[dict[str, Any]]:
-    """Of a group, where it holds in each dtype."""
+    """Of a group, where it holds: one line for the dtypes that share an interval."""
+    shared: dict[str, list[tuple[Result, Finding]]] = {}
+    for result, finding in group.by_dtype:
+        shared.setdefault(regions.region_text(finding), []).append((result, finding))
     return [
-        {
-            "dtype": result.dtype,
-            "result": result,
-            "finding": finding,
-            "text": regions.region_text(finding),
-            "strip": regions.strip_path([finding], result.dtype),
-        }
-        for result, finding in group.by_dtype
+        {"text": text, "members": members, "strips": _strip(*members[0])} for text, members in shared.items()
     ]
+
+
+def _strip(result: Result, finding: Finding) -> list[tuple[str, str]]:
+    return [(finding.severity, regions.strip_path([finding], result.dtype))]
+
+
+def _script() -> str:
+    """The page's script: its parts in one strict scope of their own."""
+    return '"use strict";\n{\n' + "".join(asset(f"js/{name}.js") for name in _SCRIPTS) + "}\n"
 
 
 def template(name: str) -> Template:

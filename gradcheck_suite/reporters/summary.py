@@ -115,7 +115,9 @@ def rows(document: Document) -> list[Row]:
     for result in document.results:
         by_op.setdefault(result.op, []).append(result)
     infos = {info.name: info for info in document.ops}
-    return [_row(infos.get(name) or _bare(name, found), found, places) for name, found in by_op.items() if found]
+    return [
+        _row(infos.get(name) or _bare(name, found), found, places) for name, found in by_op.items() if found
+    ]
 
 
 def _bare(name: str, found: list[Result]) -> OpInfo:

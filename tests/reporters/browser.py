@@ -111,7 +111,13 @@ class Browser:
 
     def open(self, path: Path, fragment: str = "") -> None:
         """Open a file from file:// with the network off, and wait until it has loaded."""
-        self.call("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
+        self.call(
+            "Network.emulateNetworkConditions",
+            offline=True,
+            latency=0,
+            downloadThroughput=0,
+            uploadThroughput=0,
+        )
         self.call("Page.navigate", url="about:blank")
         self.call("Page.navigate", url=path.resolve().as_uri() + fragment)
         self.wait_for("document.readyState === 'complete' && location.protocol === 'file:'")
@@ -134,7 +140,11 @@ class Browser:
     def size(self, width: int, height: int = 900, *, dark: bool = False) -> None:
         """Set the window's size in CSS pixels and the colour scheme."""
         self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])

@@ -1,0 +1,78 @@
+// Which ops, columns and findings are shown, and in which order.
+const form = $("#filters"), table = $("#matrix"), more = $("#more");
+const rank = { critical: 0, major: 1, minor: 2, info: 3 };
+const entries = $$("tbody tr", table).map((row, order) => ({ row, order, cells: $$("td", row), ...row.dataset }));
+const heads = $$("thead [data-t]", table);
+
+// What an element stands for: tokens "kind:severity:status" of its findings, its dtypes and its direction.
+const tokens = (item) => (item.dataset.f || "").split(" ").filter(Boolean);
+const inPlace = ({ dataset }) => (!state.dtype || dataset.t.split(" ").includes(state.dtype)) && (!state.direction || dataset.w === state.direction);
+const matches = (item) => tokens(item).some((token) => {
+  const [kind, severity, status] = token.split(":");
+  return (!state.kind || kind === state.kind) && (!state.severity || rank[severity] <= rank[state.severity]) &&
+    (!state.status || status === state.status) && (!state.new || status === "new");
+});
+
+const orders = {
+  name: (a, b) => a.op.localeCompare(b.op),
+  family: (a, b) => a.family.localeCompare(b.family) || a.order - b.order,
+  ulp: (a, b) => b.worst - a.worst || a.order - b.order,
+  gravity: (a, b) => a.gravity - b.gravity || a.order - b.order,
+};
+
+function weigh(entry, found) {
+  const seen = entry.cells.filter(inPlace), worst = Math.min(9, ...found.flatMap(tokens).map((token) => rank[token.split(":")[1]]));
+  entry.gravity = worst * 100 - seen.filter((cell) => rank[cell.className.split(" ")[0]] === worst).length;
+  entry.worst = Math.max(-1, ...seen.map((cell) => number(cell.dataset.u)));
+}
+
+function filterRows(narrowed) {
+  const wanted = (state.q || "").trim().toLowerCase(), shown = new Set();
+  for (const entry of entries) {
+    const found = entry.cells.filter((cell) => inPlace(cell) && matches(cell));
+    const visible = entry.text.includes(wanted) && (!state.family || entry.family === state.family) && (!narrowed || found.length > 0);
+    if (visible) shown.add(entry.op);
+    entry.row.classList.toggle("off", !visible);
+    for (const cell of entry.cells) {
+      cell.classList.toggle("off", !inPlace(cell));
+      cell.classList.toggle("dim", narrowed && !found.includes(cell));
+    }
+    weigh(entry, found);
+  }
+  return shown;
+}
+
+function filterHeads() {
+  for (const head of heads) head.classList.toggle("off", !inPlace(head));
+  for (const group of $$(".group", table)) {
+    const span = heads.filter((head) => head.dataset.t === group.dataset.dtype && inPlace(head)).length;
+    group.classList.toggle("off", !span);
+    group.colSpan = span || 1;
+  }
+  table.style.setProperty("--per-row", new Set(heads.filter(inPlace).map((head) => head.dataset.w)).size || 1);
+}
+
+function filter() {
+  for (const key of fields) {
+    const input = form.elements[key], value = state[key] || "";
+    if (key === "new") input.checked = Boolean(value);
+    else if (input.value !== value) input.value = value;
+  }
+  const narrowed = Boolean(state.kind || state.severity || state.status || state.new), placed = Boolean(state.dtype || state.direction);
+  const shown = filterRows(narrowed);
+  filterHeads();
+  const order = orders[state.sort || (narrowed || placed ? "gravity" : "")] || ((a, b) => a.order - b.order);
+  $("tbody", table).append(...[...entries].sort(order).map((entry) => entry.row));
+  for (const item of $$(".gravest [data-op]")) item.classList.toggle("off", !(shown.has(item.dataset.op) && inPlace(item) && matches(item)));
+  if (more && (narrowed || placed || state.q || state.family)) more.open = true;
+  $("#count").textContent = `${shown.size} of ${entries.length} ops`;
+  $("#nothing").hidden = shown.size > 0;
+}
+
+form.addEventListener("submit", (event) => event.preventDefault());
+form.addEventListener("reset", () => go({}));
+form.addEventListener("input", () => {
+  const chosen = Object.fromEntries(fields.map((key) => [key, key === "new" ? (form.elements.new.checked ? "1" : "") : form.elements[key].value]));
+  go({ ...state, ...chosen }, { quietly: true });
+  filter();
+});

@@ -1,0 +1,182 @@
+// One op at a time, unpacked when it is opened; then the page's own buttons and keys.
+const summary = $("#summary"), view = $("#op"), title = document.title, unpacked = new Map();
+let shownOp = null, summaryScroll = 0;
+
+async function unpack(name) {
+  if (!unpacked.has(name)) {
+    const source = $$("script[data-op]").find((script) => script.dataset.op === name);
+    if (!source) return null;
+    const bytes = Uint8Array.from(atob(source.textContent), (c) => c.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    unpacked.set(name, JSON.parse(await new Response(stream).text()));
+  }
+  return unpacked.get(name);
+}
+
+async function show() {
+  state = readState();
+  filter();
+  const wanted = state.op || null, data = wanted && (await unpack(wanted));
+  if (wanted !== (state.op || null)) return; // another was asked for meanwhile
+  if (data) showOp(data);
+  else showSummary();
+}
+
+function showSummary() {
+  const left = shownOp;
+  shownOp = null;
+  view.hidden = true;
+  summary.hidden = false;
+  document.title = title;
+  if (left === null) return;
+  scrollTo(0, summaryScroll);
+  entries.find((entry) => entry.op === left)?.row.querySelector("a").focus({ preventScroll: true });
+}
+
+function showOp(data) {
+  if (shownOp === null) summaryScroll = scrollY;
+  summary.hidden = true;
+  view.hidden = false;
+  document.title = `${state.op} - ${title}`;
+  if (shownOp !== state.op) {
+    shownOp = state.op;
+    view.innerHTML = data.head; // escaped when the report was written, and the page's policy runs no script in it
+    view.append(element("div", { id: "case" }));
+    scrollTo(0, 0);
+    $(".op-name").focus({ preventScroll: true });
+  }
+  showCase(data);
+}
+
+const pick = (data) => {
+  const first = $("[data-case]", view)?.dataset.case;
+  return data.cases.find((item) => item.id === state.case) || data.cases.find((item) => item.id === first) || data.cases[0];
+};
+const placeOf = (item) => `${item.dtype} ${item.direction}`;
+
+function showCase(data) {
+  const item = pick(data), box = $("#case");
+  for (const link of $$("[data-place]", view)) {
+    if (link.dataset.place === placeOf(item)) link.setAttribute("aria-current", "true");
+    else link.removeAttribute("aria-current");
+  }
+  box.innerHTML = item.html;
+  $(".case-head", box).append(...variantChoice(data, item));
+  draw(data, item);
+  if (state.finding) reveal(box, state.finding);
+}
+
+function variantChoice(data, item) {
+  const twins = data.cases.filter((other) => placeOf(other) === placeOf(item));
+  if (twins.length < 2) return [];
+  const choice = element("select", { ariaLabel: "variant" });
+  for (const twin of twins) {
+    const label = `${twin.variant || "defaults"}${twin.wrt ? " by " + twin.wrt : ""}: ${twin.word}`;
+    choice.append(element("option", { value: twin.id, textContent: label.length > 90 ? label.slice(0, 89) + "…" : label, selected: twin === item }));
+  }
+  choice.addEventListener("change", () => go({ ...state, case: choice.value, finding: "" }));
+  return [choice];
+}
+
+function draw(data, item) {
+  const box = $("#case .charts");
+  if (!item.curves.length && !item.regions.length && !item.grid) return;
+  drawCase(box, data, item, {
+    limit: Number(document.body.dataset.limit), even: () => state.axis === "even",
+    choose: (axis) => { go({ ...state, axis }, { quietly: true }); draw(data, item); },
+  });
+}
+
+function reveal(box, id) {
+  const target = $$("[data-finding]", box).find((item) => item.dataset.finding === id);
+  if (!target) return;
+  const folded = target.closest("details");
+  if (folded) folded.open = true;
+  target.classList.add("here");
+  target.scrollIntoView({ block: "center" });
+  target.focus({ preventScroll: true });
+}
+
+function copy(button) {
+  const done = () => {
+    button.textContent = "copied";
+    setTimeout(() => { button.textContent = "copy"; }, 1500);
+  };
+  const byHand = () => { // where the page may not write to the clipboard, as from file:// in some browsers
+    const area = element("textarea", { value: button.dataset.copy });
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+    done();
+  };
+  if (navigator.clipboard) navigator.clipboard.writeText(button.dataset.copy).then(done, byHand);
+  else byHand();
+}
+
+function follow(link) {
+  const wanted = Object.fromEntries(new URLSearchParams(link.hash.slice(1)));
+  if ("op" in wanted) return go({ ...state, ...noView, ...wanted });
+  go(wanted);
+  return $("#matrix-h").scrollIntoView();
+}
+
+document.addEventListener("click", (event) => {
+  const at = (query) => event.target.closest(query), link = at("a[href*='=']");
+  if (at("[data-copy]")) copy(at("[data-copy]"));
+  else if (at("[data-zoom]")) $("#case .charts").dispatchEvent(new CustomEvent("zoom", { detail: at("[data-zoom]").dataset.zoom }));
+  else if (at("[data-clear]")) go({});
+  else if (link?.hash && !event.metaKey && !event.ctrlKey && !event.shiftKey) {
+    event.preventDefault();
+    follow(link);
+  }
+});
+
+function moveInTable(cell, event) {
+  const right = { ArrowLeft: -1, ArrowRight: 1 }[event.key] || 0, down = { ArrowUp: -1, ArrowDown: 1 }[event.key] || 0;
+  const visible = (item) => !item.classList.contains("off"), rows = $$("tbody tr", table).filter(visible);
+  const column = [...cell.parentElement.children].filter(visible).indexOf(cell);
+  const target = [...(rows[rows.indexOf(cell.parentElement) + down]?.children || [])].filter(visible)[column + right]?.querySelector("a");
+  if (!(right || down) || !target) return;
+  event.preventDefault();
+  target.focus();
+}
+
+document.addEventListener("keydown", (event) => {
+  const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName), cell = event.target.closest("#matrix td, #matrix tbody th");
+  if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey) {
+    event.preventDefault();
+    go({ ...state, ...noView }, { quietly: true });
+    showSummary();
+    form.elements.q.focus();
+  } else if (event.key === "Escape" && state.op && !typing) go({ ...state, ...noView });
+  else if (cell) moveInTable(cell, event);
+});
+
+const themes = ["auto", "light", "dark"], root = document.documentElement;
+function remembered(value) {
+  try {
+    if (value) localStorage.setItem("gradcheck-theme", value);
+    return localStorage.getItem("gradcheck-theme") || "auto";
+  } catch { // some browsers keep nothing for file://
+    return value || "auto";
+  }
+}
+function paint(theme) {
+  root.dataset.theme = theme;
+  $("#theme span").textContent = theme;
+}
+$("#theme").addEventListener("click", () => paint(remembered(themes[(themes.indexOf(root.dataset.theme) + 1) % 3])));
+
+let width = innerWidth, waiting;
+addEventListener("resize", () => {
+  clearTimeout(waiting);
+  waiting = setTimeout(() => {
+    if (innerWidth !== width && state.op) show();
+    width = innerWidth;
+  }, 150);
+});
+addEventListener("hashchange", show);
+root.classList.add("scripted");
+paint(remembered());
+show();
