@@ -83,7 +83,8 @@ def judge(
     with np.errstate(invalid="ignore"):
         fails = error - bound > max_ulp
         undecided = (error > max_ulp) & ~fails & (bound > 2.0**-16)
-    kind = np.where(fails, _kinds(computed, nearest, fmt, tie), 0).astype(np.int8)
+    proper = tie & (round_exact(lower, fmt) != round_exact(upper, fmt))
+    kind = np.where(fails, _kinds(computed, nearest, fmt, proper), 0).astype(np.int8)
     severity = _severities(kind, error, nearest, fmt)
     reason = np.zeros(size, dtype=np.int8)
     flush = (kind == _KIND["underflow"]) & (severity >= _SEVERITY["minor"])
@@ -113,7 +114,7 @@ def _distance(
 
 
 def _kinds(computed: Floats, exact: Exact, fmt: Format, tie: Bools) -> Codes:
-    """How each point fails, were it to fail; the first that applies, gravest first."""
+    """How each point fails, were it to fail; the first that applies.  `tie` is true only where the set is no point."""
     rounded = round_exact(exact, fmt)
     with np.errstate(invalid="ignore"):
         conditions = [
