@@ -6,6 +6,7 @@ the table of options; torch, numpy and the engine come in with `--gradcheck`.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Literal
 
 import pytest
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from gradcheck_suite.options import Option
 
 ROOT = "gradcheck"
+# From a folder below the root, pytest itself writes "../gradcheck::…".
+_ID = re.compile(rf"(?:\.\./)*({ROOT}::.*)")
 _INI_TYPES: dict[str, Literal["string", "args", "bool"]] = {
     "value": "string",
     "list": "args",
@@ -45,11 +48,11 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"{ROOT}: a numerical check of one op, from pytest --gradcheck")
-    ids = tuple(arg for arg in config.args if arg.startswith(f"{ROOT}::"))
+    ids = {arg: match[1] for arg in config.args if (match := _ID.match(arg))}
     if config.getoption("gradcheck") or ids:
         # pytest would look for files of these names.
         config.args[:] = [arg for arg in config.args if arg not in ids]
-        _start(config, ids)
+        _start(config, tuple(ids.values()))
 
 
 def _start(config: pytest.Config, ids: tuple[str, ...]) -> None:

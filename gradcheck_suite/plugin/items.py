@@ -108,8 +108,8 @@ def _failure_text(
     results: Sequence[Result], failing: Sequence[tuple[Result, Finding]], undecided: Sequence[Result]
 ) -> str:
     lines = []
-    for result, finding in failing:
-        lines += [f"{finding.severity} {finding.kind}: {result.id}", f"    {finding.message}"]
+    for _, finding in failing:
+        lines += [f"{finding.severity}: {finding.message}"]
         lines += [f"    {line}" for line in finding.reproducer.splitlines()]
-    lines += [f"inconclusive: {result.id}\n    {result.note}" for result in undecided]
+    lines += [f"inconclusive: {result.id}: {result.note}" for result in undecided]
     return "\n".join([*lines, f"repeat it: {command(results[0])}"])

@@ -112,11 +112,14 @@ class GradcheckSession:
             attach(report, item, with_pictures=self._writes_files())
         return report
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if self.is_worker or not report.nodeid.startswith(f"{ROOT}::"):
             return
+        from gradcheck_suite.plugin.nodeids import show_whole
         from gradcheck_suite.plugin.wire import attached
 
+        show_whole(report, self.config)
         case_id = report.nodeid.removeprefix(f"{ROOT}::")
         found = attached(report)
         if found:
