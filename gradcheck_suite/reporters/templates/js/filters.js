@@ -76,3 +76,9 @@ form.addEventListener("input", () => {
   go({ ...state, ...chosen }, { quietly: true });
   filter();
 });
+
+$("#unfold").addEventListener("click", (event) => {
+  const open = form.classList.toggle("unfolded");
+  event.target.ariaExpanded = String(open);
+  event.target.textContent = open ? "fewer filters" : "more filters";
+});

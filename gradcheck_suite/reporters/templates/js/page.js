@@ -1,6 +1,6 @@
 // One op at a time, unpacked when it is opened; then the page's own buttons and keys.
 const summary = $("#summary"), view = $("#op"), title = document.title, unpacked = new Map();
-let shownOp = null, summaryScroll = 0;
+let shownOp = null, summaryScroll = 0, filtered = null;
 
 async function unpack(name) {
   if (!unpacked.has(name)) {
@@ -15,7 +15,9 @@ async function unpack(name) {
 
 async function show() {
   state = readState();
-  filter();
+  const chosen = fields.map((key) => state[key]).join("\n");
+  if (chosen !== filtered) filter(); // not for every op that is opened: sorting lays the whole table out anew
+  filtered = chosen;
   const wanted = state.op || null, data = wanted && (await unpack(wanted));
   if (wanted !== (state.op || null)) return; // another was asked for meanwhile
   if (data) showOp(data);
@@ -48,10 +50,12 @@ function showOp(data) {
   showCase(data);
 }
 
-const pick = (data) => {
-  const first = $("[data-case]", view)?.dataset.case;
-  return data.cases.find((item) => item.id === state.case) || data.cases.find((item) => item.id === first) || data.cases[0];
-};
+// The case asked for, else the worst of those that the filters leave.
+function pick(data) {
+  const asked = data.cases.find((item) => item.id === state.case), weight = (item) => rank[item.level] ?? 9;
+  const left = data.cases.filter((item) => (!state.dtype || item.dtype === state.dtype) && (!state.direction || item.direction === state.direction));
+  return asked || (left.length ? left : data.cases).reduce((worst, item) => (weight(item) < weight(worst) ? item : worst));
+}
 const placeOf = (item) => `${item.dtype} ${item.direction}`;
 
 function showCase(data) {
@@ -61,21 +65,24 @@ function showCase(data) {
     else link.removeAttribute("aria-current");
   }
   box.innerHTML = item.html;
-  $(".case-head", box).append(...variantChoice(data, item));
+  const choice = variantChoice(data, item);
+  const label = $(".case-head code", box);
+  if (choice && label) label.replaceWith(choice);
+  else if (choice) $(".case-head", box).append(choice);
   draw(data, item);
   if (state.finding) reveal(box, state.finding);
 }
 
 function variantChoice(data, item) {
   const twins = data.cases.filter((other) => placeOf(other) === placeOf(item));
-  if (twins.length < 2) return [];
+  if (twins.length < 2) return null;
   const choice = element("select", { ariaLabel: "variant" });
   for (const twin of twins) {
     const label = `${twin.variant || "defaults"}${twin.wrt ? " by " + twin.wrt : ""}: ${twin.word}`;
     choice.append(element("option", { value: twin.id, textContent: label.length > 90 ? label.slice(0, 89) + "…" : label, selected: twin === item }));
   }
   choice.addEventListener("change", () => go({ ...state, case: choice.value, finding: "" }));
-  return [choice];
+  return choice;
 }
 
 function draw(data, item) {
