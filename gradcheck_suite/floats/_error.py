@@ -27,7 +27,6 @@ def ulp_exponent(exact: Exact, fmt: Format) -> Ints:
     reaches_below = np.flatnonzero(_reaches_down(exact))
     if len(reaches_below):
         exponent[reaches_below] = _lowest_binade(exact[reaches_below])
-    exponent[exact.hi == 0] = fmt.emin
     return np.clip(exponent, fmt.emin, fmt.emax) - (fmt.precision - 1)
 
 

@@ -23,8 +23,8 @@ def sample(fmt: Format, landmarks: Iterable[float] | Floats, count: int, seed: i
 
     A 16-bit format: all of its 65,536 bit patterns. Otherwise about `count` floats: the landmarks of the
     format and of the op (`landmarks`, rounded to `fmt`), one float of every binade, and as many as `count`
-    leaves room for in the binades from 2^-p to 2^10, where functions change their character. No binade is left
-    out, even where that takes more than `count` (float64 has 4,196 of both signs).
+    leaves room for in the binades from 2^-p to 2^10, where functions change their character. No binade is
+    left out, even where that takes more than `count` (float64 has 4,196 of both signs).
     """
     if fmt.bits == 16:
         return all_values(fmt)

@@ -200,6 +200,18 @@ def test_bound_covers_the_whole_enclosure(fmt: Format, data: st.DataObject) -> N
 
 
 @every_format
+@pytest.mark.parametrize("side", [-1, 1])
+def test_an_enclosure_over_the_limit_leaves_half_an_ulp_open(fmt: Format, side: int) -> None:
+    radius = TWO**-80
+    middle = limit(fmt) * TWO ** -(fmt.emax + 1) + Fraction(9, 10) * side * radius
+    exact = Exact.from_fractions([middle * TWO ** (fmt.emax + 1)])
+    for size, spread in ((float(radius), 0.5), (0.25 * float(radius), 0.0)):
+        ball = Exact(exact.hi, exact.lo, exact.exp, np.array([size]))
+        bounds = [ulp_error(np.array([got]), ball, fmt)[1][0] for got in (fmt.max, np.inf)]
+        assert [round(bound, 3) for bound in bounds] == [spread, spread]
+
+
+@every_format
 def test_the_larger_figure_is_stated_where_the_enclosure_straddles_a_power_of_two(fmt: Format) -> None:
     above = 1.0 + 2.0 ** (1 - fmt.precision)
     sharp = ulp_error(np.array([above]), Exact.from_float64(1.0), fmt)[0]

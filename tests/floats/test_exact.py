@@ -47,7 +47,7 @@ def test_from_man_exp_is_within_its_radius(man: int, exp: int) -> None:
     assert abs(stored(exact) - value) <= Fraction(float(exact.rad[0])) * TWO ** int(exact.exp[0])
     assert exact.rad[0] <= 2.0**-106
     significant = man >> max(0, (man & -man).bit_length() - 1)
-    if significant.bit_length() < 106:
+    if man.bit_length() <= 106 or significant.bit_length() < 106:
         assert stored(exact) == value
         assert exact.rad[0] == 0
 
@@ -77,7 +77,8 @@ def test_a_hair_beside_a_power_of_two_or_a_midpoint_is_kept() -> None:
 
 
 def test_exponents_past_int64_keep_their_meaning() -> None:
-    exact = Exact.from_man_exp([(3, 2**200), (-3, 2**200), (3, -(2**200)), (-3, 2**62)])
+    exact = Exact.from_man_exp([(3, 2**200), (-3, 2**200), (3, -(2**200)), (-3, 2**63 - 1)])
+    assert (Exact.from_man_exp([(3, 2**63 - 1), (3, 1 - 2**63)]).exp == [2**60 + 2, 2 - 2**60]).all()
     for fmt in FORMATS.values():
         assert overflows(exact, fmt).tolist() == [True, True, False, True]
         assert round_exact(exact, fmt).tolist() == [np.inf, -np.inf, 0.0, -np.inf]
@@ -89,6 +90,22 @@ def test_exponents_past_int64_keep_their_meaning() -> None:
 def test_zero_keeps_the_exponent_that_its_radius_needs() -> None:
     exact = Exact.from_man_exp([(0, -400)], rad=1.0)
     assert (exact.hi[0], exact.lo[0], exact.exp[0], exact.rad[0]) == (0, 0, -400, 1)
+
+
+def test_the_exponent_of_zero_or_of_an_undefined_value_means_nothing() -> None:
+    exact = Exact.from_sum([0.0, -0.0, np.nan], [0.0, -0.0, 0.0], exp=9000)
+    for fmt in FORMATS.values():
+        assert not overflows(exact, fmt).any()
+        assert [value.hex() for value in round_exact(exact, fmt).tolist()] == ["0x0.0p+0", "-0x0.0p+0", "nan"]
+        error, bound = ulp_error(np.full(3, fmt.smallest_subnormal), exact, fmt)
+        assert np.array_equal(error, [1.0, 1.0, np.nan], equal_nan=True)
+        assert (bound[:2] < 1e-14).all()
+
+
+def test_negation_turns_both_parts() -> None:
+    exact = Exact.from_fractions([Fraction(1, 3), Fraction(-2, 7)])
+    assert (exact.lo != 0).all()
+    assert [stored(exact.neg(), i) for i in range(2)] == [-stored(exact, i) for i in range(2)]
 
 
 @exactly

@@ -64,4 +64,5 @@ def test_a_sample_repeats(name: str) -> None:
     fmt = FORMATS[name]
     first, again, other = (sample(fmt, [], 2000, seed) for seed in (4, 4, 5))
     assert np.array_equal(first, again, equal_nan=True)
-    assert not np.array_equal(first, other, equal_nan=True)
+    drawn = np.setdiff1d(first, format_landmarks(fmt))
+    assert np.isin(drawn, other).mean() < 0.1
