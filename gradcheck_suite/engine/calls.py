@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,14 +69,21 @@ def pointwise(
         return _one_by_one(op, variant, inputs, dtype=dtype, order=order, device=device, cotangent=cotangent)
     tensors = {n: tensor(x, dtype, device, strided=path == "strided") for n, x in inputs.items()}
     g = None if cotangent is None else tensor(cotangent, dtype, device, strided=path == "strided")
-    try:
+    with refusals(dtype, op.reals(variant)):
         return _collect(_columns(call, variant, tensors, g, order))
+
+
+@contextmanager
+def refusals(dtype: str, reals: Mapping[str, float]) -> Iterator[None]:
+    """Whatever torch raises inside becomes Unsupported (also where the dtype cannot hold a parameter) or Raised."""
+    try:
+        yield
     except (Unsupported, Raised):
         raise
     except NotImplementedError as error:
         raise Unsupported(_first_line(error)) from error
     except Exception as error:
-        refused = _means_unsupported(error) or not _holds(dtype, op.reals(variant))
+        refused = _means_unsupported(error) or not _holds(dtype, reals)
         raise (Unsupported if refused else Raised)(_first_line(error)) from error
 
 

@@ -101,7 +101,7 @@ def enclose(
     columns: dict[str, Objects] = {}
     open_points = np.arange(size)
     bits = start_precision(fmt)
-    done = _settle(fmt)
+    done = settle_rule(fmt)
     while True:
         part = {n: x[open_points] for n, x in exact.items()}
         with ARB.precision(bits):
@@ -118,7 +118,7 @@ def enclose(
         bits *= 2
 
 
-def _settle(fmt: Format) -> Callable[[arb], bool]:
+def settle_rule(fmt: Format) -> Callable[[arb], bool]:
     """Whether a ball is so small that no verdict in `fmt` depends on where in it the exact value lies."""
     relative = fmt.precision + _SPARE
     # A cotangent may enlarge a derivative by up to 2^(emax+1) afterwards.
@@ -182,6 +182,7 @@ __all__ = [
     "derivatives",
     "enclose",
     "reference_mpmath",
+    "settle_rule",
     "start_precision",
     "to_exact",
 ]

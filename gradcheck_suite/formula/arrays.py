@@ -1,0 +1,270 @@
+"""Exact values and gradients of a formula at whole arrays, for ops whose entries depend on each other.
+
+A *problem* is one call: its inputs are differentiated, its reals (parameters, weights, targets) are exact constants.  All
+outputs are flattened into one column "value"; "d:name" is the gradient of <cotangent, value> with respect to an input,
+and "dd:name" the derivative of that gradient when all inputs move along a direction (a Hessian-vector product).
+
+Infinite inputs stand for their limits and NaN inputs for any number, as in `points`, over every entry of the problem.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gradcheck_suite.floats import Exact, Format, round_exact
+from gradcheck_suite.formula.context import Context
+from gradcheck_suite.formula.dual import Dual, DualField
+from gradcheck_suite.formula.evaluate import PRECISION_CAP, settle_rule, start_precision, to_exact
+from gradcheck_suite.formula.fields import ARB, MPMATH
+from gradcheck_suite.formula.tape import Array, Objects, Variable, constant, elementwise, gradient
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Pattern = Callable[[int], Any]
+"""A cotangent or a direction: the exact numbers for a flat array of the given size."""
+
+_INFINITIES = (2000, 5000)
+_NAN_STAND_INS = (-700.25, -1.5, 0.375, 2.5, 650.75)
+# A ball that is still NaN here comes from a pole or a domain, not from lack of precision.
+_POLE_PRECISION = 1024
+_MIXED_ORDERS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One call of `formula(m, *inputs, **reals, **fixed)`.
+
+    Arrays of inputs and reals hold exact numbers: float64, or objects (ints, floats, dyadic pairs (man, exp)).
+    """
+
+    formula: Callable[..., Any]
+    inputs: Mapping[str, Any]
+    reals: Mapping[str, Any]
+    fixed: Mapping[str, Any]
+
+    @property
+    def size(self) -> int:
+        """Entries of all inputs together."""
+        return sum(_array(x).size for x in self.inputs.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which columns: order 0 is the value, 1 adds gradients for `cotangent`, 2 their derivatives along `direction`."""
+
+    order: int
+    cotangent: Pattern
+    direction: Pattern
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """Exact flat columns of one problem, and per column the entries that are undefined or were left undecided.
+
+    `nan_expected` marks entries of the value that must be NaN; `tie` says that some comparison was an equality, so that
+    the gradient may be a set.
+    """
+
+    columns: dict[str, Exact]
+    undefined: dict[str, Bools]
+    open: dict[str, Bools]
+    nan_expected: Bools
+    tie: bool
+
+
+def evaluate(problem: Problem, field: Any, wanted: Wanted) -> tuple[dict[str, Objects], Context]:
+    """Flat columns in one arithmetic at its present precision, and the context with its ties."""
+    m = Context(field)
+    variables = {n: m.variable(_array(x)) for n, x in problem.inputs.items()}
+    value = _outputs(problem, m, variables)
+    columns = {"value": value.value}
+    if wanted.order >= 1:
+        cotangent = _numbers(field, wanted.cotangent(value.size))
+        grads = gradient(value, cotangent, list(variables.values()))
+        columns |= {f"d:{n}": g.reshape(-1) for n, g in zip(variables, grads, strict=True)}
+    if wanted.order >= 2:
+        columns |= _second(problem, field, wanted)
+    return columns, m
+
+
+def _outputs(problem: Problem, m: Context, variables: Mapping[str, Variable]) -> Array:
+    """All outputs as one flat array."""
+    reals = {n: constant(m.field, _array(x)) for n, x in problem.reals.items()}
+    found = problem.formula(m, *variables.values(), **reals, **problem.fixed)
+    parts = [m.const(part).reshape(-1) for part in (found if isinstance(found, tuple) else (found,))]
+    return parts[0] if len(parts) == 1 else m.concat(parts)
+
+
+def _array(value: Any) -> Any:
+    """Reals are arrays, or single numbers (a float, or a dyadic pair)."""
+    if isinstance(value, np.ndarray):
+        return value
+    out = np.empty((), dtype=object)
+    out[()] = value
+    return out
+
+
+def _numbers(field: Any, values: Any) -> Objects:
+    return elementwise(field.number, _array(values).astype(object))
+
+
+def _second(problem: Problem, field: Any, wanted: Wanted) -> dict[str, Objects]:
+    dual = DualField(field)
+    m = Context(dual)  # type: ignore[arg-type]  # DualField sets its functions dynamically
+    variables = {}
+    for n, x in problem.inputs.items():
+        v = _numbers(field, x)
+        d = _numbers(field, wanted.direction(v.size)).reshape(v.shape)
+        variables[n] = Variable(dual, elementwise(Dual, v, d))  # type: ignore[arg-type]
+    value = _outputs(problem, m, variables)
+    grads = gradient(value, _numbers(dual, wanted.cotangent(value.size)), list(variables.values()))
+    tangent = np.frompyfunc(lambda a: a.d, 1, 1)
+    return {f"dd:{n}": tangent(g.reshape(-1)) for n, g in zip(variables, grads, strict=True)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Enclosed:
+    balls: dict[str, Objects]
+    settled: dict[str, Bools]
+    tie: bool
+
+    def exact(self, fmt: Format) -> dict[str, Exact]:
+        return {n: to_exact(c, fmt, self.settled[n]) for n, c in self.balls.items()}
+
+
+def enclose(problem: Problem, fmt: Format, wanted: Wanted) -> _Enclosed:
+    """Balls of every column, the whole problem raised in precision until `fmt` cannot notice any radius."""
+    done = np.frompyfunc(settle_rule(fmt), 1, 1)
+    bits = start_precision(fmt)
+    while True:
+        with ARB.precision(bits):
+            balls, m = evaluate(problem, ARB, wanted)
+            settled = {n: done(column).astype(bool) for n, column in balls.items()}
+        unsettled = [c[~settled[n]] for n, c in balls.items()]
+        poles = all(not ball.is_finite() for part in unsettled for ball in part)
+        finished = not m.undecided and all(not len(part) for part in unsettled)
+        if finished or bits >= (_POLE_PRECISION if poles and not m.undecided else PRECISION_CAP):
+            return _Enclosed(balls, settled, bool(m.ties))
+        bits *= 2
+
+
+def reference(problem: Problem, fmt: Format, wanted: Wanted) -> Reference:
+    """Exact columns of a problem whose inputs may be infinite or NaN."""
+    if _count(problem, np.isnan):
+        return _with_nan(problem, fmt, wanted)
+    if _count(problem, np.isinf):
+        return _at_infinity(problem, fmt, wanted)
+    found = enclose(problem, fmt, wanted)
+    undefined = {
+        n: ~s & np.frompyfunc(lambda b: not b.is_finite(), 1, 1)(found.balls[n]).astype(bool)
+        for n, s in found.settled.items()
+    }
+    return Reference(
+        columns=found.exact(fmt),
+        undefined=undefined,
+        open={n: ~s & ~undefined[n] for n, s in found.settled.items()},
+        nan_expected=np.zeros(len(found.settled["value"]), dtype=bool),
+        tie=found.tie,
+    )
+
+
+def _with_nan(problem: Problem, fmt: Format, wanted: Wanted) -> Reference:
+    """Nothing is judged but that the NaN shows wherever the value depends on it."""
+    values = []
+    forward = replace(wanted, order=0)
+    for k in range(len(_NAN_STAND_INS)):
+        numbers = iter(range(k, 10**9))
+        moved = _replaced(problem, np.isnan, lambda _: _NAN_STAND_INS[next(numbers) % len(_NAN_STAND_INS)])
+        moved = _replaced(moved, np.isinf, lambda x: (1 if x > 0 else -1, _INFINITIES[0]))
+        values.append(round_exact(enclose(moved, fmt, forward).exact(fmt)["value"], fmt))
+    with np.errstate(invalid="ignore"):
+        changes = np.logical_or.reduce([(v != values[0]) & ~np.isnan(v) for v in values])
+    sizes = {"value": len(values[0])}
+    if wanted.order >= 1:
+        sizes |= {f"d:{n}": _array(x).size for n, x in problem.inputs.items()}
+    if wanted.order >= 2:
+        sizes |= {f"dd:{n}": _array(x).size for n, x in problem.inputs.items()}
+    return Reference(
+        columns={n: Exact.from_float64(np.full(size, np.nan)) for n, size in sizes.items()},
+        undefined={n: np.ones(size, dtype=bool) for n, size in sizes.items()},
+        open={n: np.zeros(size, dtype=bool) for n, size in sizes.items()},
+        nan_expected=changes,
+        tie=False,
+    )
+
+
+def _at_infinity(problem: Problem, fmt: Format, wanted: Wanted) -> Reference:
+    """Where all stand-ins round to one element of the format, that is exact; elsewhere the result is undefined."""
+    rounded: dict[str, Floats] = {}
+    agreed: dict[str, Bools] = {}
+    for exponents in _orders(_count(problem, np.isinf)):
+        found = enclose(at_stand_ins(problem, exponents), fmt, wanted)
+        for n, column in found.exact(fmt).items():
+            value = round_exact(column, fmt)
+            rounded.setdefault(n, value)
+            agreed[n] = agreed.get(n, True) & (value == rounded[n])
+    return Reference(
+        columns={n: Exact.from_float64(np.where(agreed[n], r, np.nan)) for n, r in rounded.items()},
+        undefined={n: ~a for n, a in agreed.items()},
+        open={n: np.zeros(len(a), dtype=bool) for n, a in agreed.items()},
+        nan_expected=np.zeros(len(rounded["value"]), dtype=bool),
+        tie=False,
+    )
+
+
+def at_stand_ins(problem: Problem, exponents: Sequence[int] = ()) -> Problem:
+    """The problem with +-2^exponent in the place of each infinity in turn (2^2000 where no exponents are given)."""
+    sequence = iter(exponents or [_INFINITIES[0]] * _count(problem, np.isinf))
+    return _replaced(problem, np.isinf, lambda x: (1 if x > 0 else -1, next(sequence)))
+
+
+def _orders(count: int) -> Iterator[list[int]]:
+    """Exponents for each infinity: all alike at both sizes, each of the first alone greater, and the last."""
+    low, high = _INFINITIES
+    yield [low] * count
+    yield [high] * count
+    if count > 1:
+        alone = {*range(min(count, _MIXED_ORDERS)), count - 1}
+        yield from ([high if i == k else low for i in range(count)] for k in sorted(alone))
+
+
+def _count(problem: Problem, special: Callable[[Any], Any]) -> int:
+    return sum(int(_which(x, special).sum()) for x in (*problem.inputs.values(), *problem.reals.values()))
+
+
+def _which(value: Any, special: Callable[[Any], Any]) -> Bools:
+    """The entries that are special floats; ints and dyadic pairs are not."""
+    array = _array(value)
+    if array.dtype != object:
+        return np.asarray(special(array), dtype=bool)
+    test = np.frompyfunc(lambda x: isinstance(x, float) and bool(special(x)), 1, 1)
+    return np.asarray(test(array), dtype=bool)
+
+
+def _replaced(problem: Problem, special: Callable[[Any], Any], stand_in: Callable[[float], Any]) -> Problem:
+    def moved(value: Any) -> Any:
+        where = _which(value, special)
+        if not where.any():
+            return value
+        out = _array(value).astype(object)
+        for index in np.argwhere(where):
+            out[tuple(index)] = stand_in(out[tuple(index)])
+        return out
+
+    return replace(
+        problem,
+        inputs={n: moved(x) for n, x in problem.inputs.items()},
+        reals={n: moved(x) for n, x in problem.reals.items()},
+    )
+
+
+def reference_mpmath(problem: Problem, wanted: Wanted, bits: int) -> dict[str, Objects]:
+    """The same flat columns by mpmath at `bits` bits, infinities by their smaller stand-in; uncertified by itself."""
+    with MPMATH.precision(bits):
+        columns, _ = evaluate(at_stand_ins(problem), MPMATH, wanted)
+    return columns
