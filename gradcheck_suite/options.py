@@ -100,7 +100,8 @@ class Option:
             raise UsageError(f"--{self.name} names no {self.noun}; leave it out for the default")
         return tuple(self._one(part) for part in named)
 
-    def _one(self, text: str) -> object:
+    def _one(self, typed: str) -> object:
+        text = typed.strip()
         if self.choices and text not in self.choices:
             raise UsageError.unknown(self.noun, text, self.choices)
         try:
@@ -150,8 +151,8 @@ OPTIONS: Final = (
     ),
     Option(
         name="directions", kind="list", metavar="LIST", noun="direction", choices=DIRECTIONS,
-        help="what to judge: forward (the value), backward (the gradient), double-backward (the gradient of the "
-        f"gradient), comma-separated; default {','.join(USUAL_DIRECTIONS)}",
+        help="what to judge: forward (the value), backward (the gradient), double-backward (the gradient of "
+        f"the gradient), comma-separated; default {','.join(USUAL_DIRECTIONS)}",
     ),
     Option(
         name="max-ulp", kind="value", metavar="ULP", convert=_positive,

@@ -1,3 +1,7 @@
 from __future__ import annotations
 
-pytest_plugins = ["pytester"]
+from hypothesis import settings
+
+# The same examples in every run, and no verdict that depends on how busy the machine is.
+settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=False)
+settings.load_profile("repeatable")

@@ -1,5 +1,7 @@
-"""An engine's `run_case` that answers at once, with planted verdicts: what plugin and command line do with results
-is tested without torch's figures, which differ between instruction sets."""
+"""An engine's `run_case` that answers at once, with planted verdicts.
+
+What plugin and command line do with results is tested without torch's figures, which differ between machines.
+"""
 
 from __future__ import annotations
 

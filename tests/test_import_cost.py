@@ -33,7 +33,7 @@ def imported(folder: Path, *arguments: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 def added(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    """What the plugin adds. Hypothesis' own plugin is installed too: it is on both sides of the difference."""
+    """What the plugin adds. Hypothesis has a plugin too: it stands on both sides of the difference."""
     with_plugin = imported(tmp_path_factory.mktemp("with"))
     without = imported(tmp_path_factory.mktemp("without"), "-p", "no:gradcheck_suite")
     return with_plugin - without

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +25,7 @@ NAME: Final = "at"
 HELP: Final = "judge one op at one input"
 _UNUSED: Final = frozenset({"ops", "dtypes", "json", "report", "strict", "seed", "paths", "budget"})
 _DIGITS: Final = 25
+_TRAILING_ZEROS: Final = re.compile(r"\.?0+p")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,16 +43,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from gradcheck_suite.cli.inputs import parse_inputs, parse_override
+    from gradcheck_suite.cli.inputs import parse_inputs, parse_override, suited
 
     inputs = parse_inputs(arguments.x.strip())
-    overrides = dict(parse_override(text) for text in arguments.overrides)
+    typed = dict(parse_override(text) for text in arguments.overrides)
     settings = settings_of(arguments)
     registry = open_registry(settings)
 
     from gradcheck_suite import engine
 
     op = registry.get(arguments.op)
+    overrides = suited(op, typed)
     explained = engine.explain(
         op,
         _point(op, inputs),
@@ -59,16 +62,16 @@ def run(arguments: argparse.Namespace) -> int:
         settings=settings,
         directions=settings.directions,
     )
-    print("\n".join(_lines(f"{op.label(overrides)} in {arguments.dtype}", explained)))
+    print("\n".join(_lines(f"{op.label({**op.variants[0], **overrides})} in {arguments.dtype}", explained)))
     return _exit_code(explained, settings)
 
 
 def _point(op: Op, inputs: float | dict[str, Any]) -> dict[str, Any]:
-    """The inputs by name. Raises UsageError where some are missing, or are lists for an op of single numbers."""
+    """The inputs by name. Raises UsageError for missing ones, and for lists where it takes numbers."""
     point = inputs if isinstance(inputs, dict) else {op.inputs[0]: inputs}
     missing = [name for name in op.inputs if name not in point]
     if missing:
-        example = json.dumps({name: 0.5 for name in op.inputs})
+        example = json.dumps(dict.fromkeys(op.inputs, 0.5))
         raise UsageError(
             f"{op.name} needs the input {missing[0]!r} too; write all inputs as JSON: '{example}'"
         )
@@ -105,7 +108,7 @@ def _both(value: float) -> str:
     """A float in decimal, to the digits of the exact value beside it, and in hex."""
     if not math.isfinite(value):
         return str(value)
-    return f"{Decimal(value):.{_DIGITS}g} ({value.hex()})"
+    return f"{Decimal(value):.{_DIGITS}g} ({_TRAILING_ZEROS.sub('p', value.hex())})"
 
 
 def _verdict(explanation: Explanation) -> str:

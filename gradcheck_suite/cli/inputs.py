@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gradcheck_suite.errors import UsageError
 from gradcheck_suite.floats import parse_float
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gradcheck_suite.ops.record import Op
 
 
 def parse_inputs(text: str) -> float | dict[str, Any]:
@@ -50,3 +55,31 @@ def _number_or_word(text: str) -> object:
         return parse_float(text)
     except UsageError:
         return text
+
+
+def suited(op: Op, overrides: Mapping[str, object]) -> dict[str, object]:
+    """The overrides in the types that the op's parameters have.
+
+    Raises UsageError for a parameter that the op does not have, a word in place of a number, and a word that
+    none of the op's variants uses.
+    """
+    known = op.params(op.variants[0])
+    for name in overrides:
+        if name not in known:
+            raise UsageError.unknown(f"parameter of {op.name}", name, known)
+    return {name: _suited(op, name, value, known[name]) for name, value in overrides.items()}
+
+
+def _suited(op: Op, name: str, value: object, model: object) -> object:
+    if isinstance(model, bool) or model is None or value is None:
+        return value
+    if isinstance(model, str):
+        words = {str(op.params(variant)[name]) for variant in op.variants}
+        if value not in words:
+            raise UsageError.unknown(name, str(value), words)
+        return value
+    if isinstance(value, str | bool):
+        raise UsageError(f"--set {name}={value}: a number is needed")
+    if isinstance(model, int) and isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value

@@ -45,9 +45,10 @@ def _rows(cases: Sequence[Case]) -> list[tuple[str, ...]]:
         variants.setdefault(case.op.name, set()).add(case.id.partition("::")[0])
     ops = {case.op.name: case.op for case in cases}
     head = ("op", "tier", "family", "variants", "callable")
-    return [head] + [
+    rows = [
         (op.name, op.tier, op.family, str(len(variants[op.name])), op.callable_name) for op in ops.values()
     ]
+    return [head, *rows]
 
 
 def _table(rows: list[tuple[str, ...]]) -> Iterable[str]:

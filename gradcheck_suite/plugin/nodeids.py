@@ -1,8 +1,8 @@
 """Ids with brackets in the middle, shown whole.
 
-From version 9.2 on pytest takes an id apart at its first bracket and closes that bracket at the end again, which turns
-`gradcheck::softplus[beta=10]::float32::forward` into `…::forward]` in its summary and in JUnit files. Older versions
-keep ids as text and need nothing of this. Nothing here changes which ids are equal.
+From version 9.2 on pytest takes an id apart at its first bracket and closes that bracket at the end again,
+which turns `gradcheck::softplus[beta=10]::float32::forward` into `…::forward]` in its summary and in JUnit
+files. Older versions keep ids as text and need nothing of this. Nothing here changes which ids are equal.
 """
 
 from __future__ import annotations

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import hypothesis  # noqa: F401
 import pytest
 
-# Imported here and not only inside of the runs under test: pytester forgets modules that such a run imported first.
-# torch and numpy cannot be imported twice into one process, and Hypothesis, whose plugin imports it, costs a second.
+# pytester forgets the modules that a run inside this process is the first to import. torch and numpy cannot
+# be imported a second time, and Hypothesis costs a second each time; so they are imported here.
 import gradcheck_suite.engine
 import gradcheck_suite.outputs
-import hypothesis  # noqa: F401
 from tests import stand_in
 
 ROOT = Path(gradcheck_suite.__file__).parents[1]
@@ -25,7 +25,8 @@ def planted(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
 def planted_everywhere(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """The same for runs in processes of their own, pytest-xdist's workers included."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    # Rewriting the assertions of every installed plugin costs each process seconds, and nothing here needs it.
+    # Rewriting the assertions of every installed plugin costs each process seconds, and nothing here needs
+    # it.
     monkeypatch.setenv("PYTEST_ADDOPTS", "--assert=plain")
     pytester.makeconftest("from tests import stand_in\nstand_in.install()\n")
     return pytester
