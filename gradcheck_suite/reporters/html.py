@@ -39,6 +39,8 @@ def render_html(document: Document) -> str:
     """The report as one HTML file without any reference to the network."""
     rows = sorted(summary.rows(document), key=Row.weight)
     script = _script()
+    # Without a baseline everything is new, and saying so says nothing.
+    baselined = any(f.status == "known" for r in document.results for f in r.findings)
     page: str = template("index.html.j2").render(
         document=document,
         groups=regions.groups(document.results)[:_LISTED],
@@ -48,7 +50,8 @@ def render_html(document: Document) -> str:
         axes=summary.axes(document),
         families=sorted({row.info.family for row in rows if row.info.family}),
         choices={"kind": KINDS, "severity": SEVERITIES[:3], "status": STATUSES},
-        payloads=_payloads(rows),
+        payloads=_payloads(rows, baselined=baselined),
+        baselined=baselined,
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         style=Markup(asset("report.css")),
@@ -78,22 +81,34 @@ def _bar(rows: list[Row], dtype: str, direction: str) -> dict[str, Any]:
     return {"direction": direction, "parts": parts}
 
 
-def _payloads(rows: list[Row]) -> list[tuple[str, str]]:
+def _payloads(rows: list[Row], *, baselined: bool) -> list[tuple[str, str]]:
     limit = payload.points_per_curve(rows)
-    head, section = template("op.html.j2"), template("case.html.j2")
+    head, answer, section = (template(f"{name}.html.j2") for name in ("op", "answer", "case"))
 
     def render(row: Row, result: Result) -> str:
-        return section.render(row=row, result=result)
+        findings = sorted(result.findings, key=lambda f: regions.prominence(result, f))
+        return section.render(row=row, result=result, findings=findings, baselined=baselined)
 
     return [
-        (row.info.name, payload.encode(payload.op_payload(row, head.render(row=row), render, limit)))
+        (
+            row.info.name,
+            payload.encode(
+                payload.op_payload(
+                    row,
+                    head.render(row=row),
+                    {v: answer.render(row=row, cells=row.of_variant(v)) for v in row.variants},
+                    render,
+                    limit,
+                )
+            ),
+        )
         for row in rows
     ]
 
 
 @functools.cache
 def environment() -> Environment:
-    """The jinja2 environment of every HTML page: autoescaped, with the reporters' words and numbers as globals."""
+    """The jinja2 environment of every HTML page: autoescaped, with the reporters' words and numbers."""
     made = Environment(
         loader=PackageLoader("gradcheck_suite.reporters"),
         autoescape=True,
@@ -102,13 +117,16 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(
-        decimal=numbers.decimal, short=numbers.short, ulp=numbers.ulp_text, shown=numbers.input_text
+        decimal=numbers.decimal,
+        short=numbers.short,
+        ulp=numbers.ulp_text,
+        shown=numbers.input_text,
+        hex=numbers.hex_text,
     )
     made.globals.update(
         words=words,
         regions=regions,
         variant_label=variant_label,
-        variants_of=summary.variants_of,
         lines=_where_lines,
     )
     return made
@@ -118,7 +136,7 @@ def _where_lines(group: Group) -> list[dict[str, Any]]:
     """Of a group, where it holds: one line for the dtypes that share an interval."""
     shared: dict[str, list[tuple[Result, Finding]]] = {}
     for result, finding in group.by_dtype:
-        shared.setdefault(regions.region_text(finding), []).append((result, finding))
+        shared.setdefault(regions.region_text(finding, result.dtype), []).append((result, finding))
     return [
         {"text": text, "members": members, "strips": _strip(*members[0])} for text, members in shared.items()
     ]

@@ -40,7 +40,7 @@ def _gravest(document: Document, limit: int = 30) -> str:
 
 def _finding(result: Result, finding: Finding) -> str:
     ulp = ulp_text(finding.witness.ulp) if finding.witness else "-"
-    cells = (finding.severity, result.id, finding.kind, region_text(finding), ulp)
+    cells = (finding.severity, result.id, finding.kind, region_text(finding, result.dtype), ulp)
     return "| " + " | ".join(_text(c) for c in cells) + " |"
 
 

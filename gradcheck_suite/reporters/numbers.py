@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
-# Bits of the significand, the hidden one included, and the largest exponent of each format.
+# Bits of the significand, the hidden one included, and the largest exponent, of each format.
 PRECISION: Final = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
 EMAX: Final = {"float64": 1023, "float32": 127, "float16": 15, "bfloat16": 127}
 
@@ -58,8 +58,11 @@ def _exponent(text: str) -> str:
     return f"{mantissa}e{int(exponent)}"
 
 
-def interval(lo: str | None, hi: str | None, name: str = "x") -> str:
-    """The interval between two hex strings as a condition on `name`: "x ≥ 88.7229", "-5.2 ≤ x ≤ -4.1"."""
+def interval(lo: str | None, hi: str | None, name: str = "x", dtype: str = "float64") -> str:
+    """The interval between two hex strings as a condition on `name`: "x ≥ 88.7229", "-5.2 ≤ x ≤ -4.1".
+
+    An end at or beyond the largest finite float of `dtype` is no bound that a reader needs.
+    """
     if lo is None or hi is None:
         return "every input"
     low, high = value_of(lo), value_of(hi)
@@ -67,46 +70,28 @@ def interval(lo: str | None, hi: str | None, name: str = "x") -> str:
         return f"{name} = NaN" if math.isnan(low) and math.isnan(high) else f"{name} from {lo} to {hi}"
     if low == high:
         return f"{name} = {short(low)}"
-    if low <= -1.7e308 and high >= 1.7e308:
-        return f"every {name}"
-    if high == math.inf:
-        return f"{name} ≥ {short(low)}"
-    if low == -math.inf:
-        return f"{name} ≤ {short(high)}"
-    return f"{short(low)} ≤ {name} ≤ {short(high)}"
+    largest = largest_finite(dtype)
+    if high >= largest:
+        return f"every {name}" if low <= -largest else f"{name} ≥ {short(low)}"
+    return f"{name} ≤ {short(high)}" if low <= -largest else f"{short(low)} ≤ {name} ≤ {short(high)}"
 
 
-def is_extreme(value: float, dtype: str) -> bool:
-    """Whether a value is the largest finite float of `dtype`, or beyond it."""
-    precision = PRECISION.get(dtype, 53)
-    emax = EMAX.get(dtype, 1023)
-    return abs(value) >= (2.0 - 2.0 ** (1 - precision)) * 2.0**emax
+def largest_finite(dtype: str) -> float:
+    """The largest finite float of `dtype`; that of float64 where the name is not known."""
+    return (2.0 - 2.0 ** (1 - PRECISION.get(dtype, 53))) * 2.0 ** EMAX.get(dtype, 1023)
 
 
-def axis_position(value: float, dtype: str) -> float:
-    """Where `value` stands on the float line of `dtype`: its ordinal over that of inf, from -1 to 1.
-
-    A value between two floats gets a place between their ordinals.
-    """
-    if value == 0 or math.isnan(value):
-        return 0.0
-    emax = EMAX.get(dtype, 1023)
-    emin = 1 - emax
-    size = abs(value)
-    octaves = float(emax - emin + 2)  # normal octaves, and one for the subnormal ones
-    if size / 2 >= 2.0**emax:
-        return math.copysign(1.0, value)
-    mantissa, exponent = math.frexp(size)
-    if exponent - 1 < emin:
-        return math.copysign(math.ldexp(size, -emin) / octaves, value)
-    return math.copysign((exponent - 1 - emin + 1 + (2 * mantissa - 1)) / octaves, value)
+def hex_text(text: str) -> str:
+    """A hex float without the zeros at its end: "0x1.8p+1" for "0x1.8000000000000p+1"."""
+    mantissa, mark, exponent = text.partition("p")
+    return mantissa.rstrip("0").rstrip(".") + mark + exponent if mark and "." in mantissa else text
 
 
 def input_text(value: Any) -> str:
     """An input of the document for people: a hex float as "decimal (hex)", a recipe or list in short."""
     if isinstance(value, str):
         shown = decimal(value)
-        return shown if shown == value or value in ("inf", "-inf", "nan") else f"{shown} ({value})"
+        return shown if "0x" not in value else f"{shown} ({hex_text(value)})"
     if isinstance(value, list):
         inner = ", ".join(decimal(v) if isinstance(v, str) else str(v) for v in value[:8])
         return f"[{inner}{', …' if len(value) > 8 else ''}]"

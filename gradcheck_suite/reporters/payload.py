@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from gradcheck_suite.reporters.numbers import value_of
-from gradcheck_suite.reporters.regions import probe_name, region_text
+from gradcheck_suite.reporters.regions import region_text
 from gradcheck_suite.reporters.summary import Row, cell
 from gradcheck_suite.results import Curve, Grid, Result, variant_label
 
-# A point costs about 11 bytes of the page: two numbers of a few digits, gzipped, then a third more for base64. All
-# curves together stay near 3 MB, so that the page stays under 5.
+# A point costs about 11 bytes of the page: two numbers of a few digits, gzipped, then a third more for base64.
+# All curves together stay near 3 MB, so that the page stays under 5.
 POINTS_OF_PAGE: Final = 280_000
 POINTS_OF_CURVE: Final = (48, 400)
 # Digits that give back the float itself for the narrow formats; for float64 enough to read.
@@ -38,11 +38,14 @@ def encode(data: Any) -> str:
     return base64.b64encode(gzip.compress(text.encode(), compresslevel=6, mtime=0)).decode("ascii")
 
 
-def op_payload(row: Row, head: str, section: Render, limit: int) -> dict[str, Any]:
-    """Everything about one op: `head` is the HTML above its cases, `section` renders one case as HTML."""
+def op_payload(row: Row, head: str, answers: dict[str, str], section: Render, limit: int) -> dict[str, Any]:
+    """Everything about one op.
+
+    `head` is the HTML above all, `answers` the HTML of each variant's table, `section` renders one case.
+    """
     axes: dict[tuple[float, ...], int] = {}
     cases = [_case(row, result, section(row, result), axes, limit) for result in row.results]
-    return {"head": head, "cases": cases, "axes": list(axes)}
+    return {"head": head, "answers": answers, "cases": cases, "axes": list(axes)}
 
 
 def _case(
@@ -113,12 +116,11 @@ def _regions(result: Result) -> list[dict[str, Any]]:
         {
             "id": f.id,
             "probe": f.probe,
-            "name": probe_name(f),
             "lo": _number(value_of(f.lo), 17),
             "hi": _number(value_of(f.hi), 17),
             "severity": f.severity,
             "kind": f.kind,
-            "text": region_text(f),
+            "text": region_text(f, result.dtype),
         }
         for f in result.findings
         if f.lo is not None

@@ -1,4 +1,4 @@
-"""Where findings hold: as words, as a strip along the float line, and gathered into the list of the gravest."""
+"""Where findings hold: as words, as a strip along the float line, gathered into the list of the gravest."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from gradcheck_suite.reporters.numbers import EMAX, interval, value_of
+from gradcheck_suite.reporters.numbers import EMAX, input_text, interval, short, value_of
 from gradcheck_suite.results import DTYPES, KINDS, Finding, Result, severity_rank
 
-# The strip gives most of its width to magnitudes that programs meet, from 1e-4 to 1e4: on the even float line the
-# octaves from 10 to 1000, where activations saturate, would be a hair's breadth in float64.
+# The strip gives most of its width to magnitudes that programs meet, from 1e-4 to 1e4: on the even float line
+# the octaves from 10 to 1000, where activations saturate, would be a hair's breadth in float64.
 ORDINARY_LOG2: Final = math.log2(1e4)
 WIDTH: Final = 100.0
 _TINY, _ORDINARY, _HUGE = 4.0, 34.0, 12.0  # widths on either side of 0
 
 
 def strip_position(value: float, dtype: str) -> float:
-    """Where a value stands on a strip 100 wide: -inf at 0, zero at 50, inf at 100, rising with the float ordinal."""
+    """Where a value stands on a strip 100 wide: -inf at 0, zero at 50, inf at 100."""
     if value == 0 or math.isnan(value):
         return WIDTH / 2
     return WIDTH / 2 + math.copysign(_offset(abs(value), EMAX.get(dtype, 1023)), value)
@@ -44,7 +44,7 @@ def bounds(finding: Finding) -> tuple[float, float] | None:
 
 
 def strip_path(findings: Iterable[Finding], dtype: str, *, least: float = 1.6) -> str:
-    """The SVG path of the findings' intervals on a strip 100 wide and 6 high; "" where there is nothing to draw."""
+    """The SVG path of the findings' intervals on a strip 100 wide and 6 high; "" where there is none."""
     parts = []
     for low, high in filter(None, map(bounds, findings)):
         left, right = strip_position(low, dtype), strip_position(high, dtype)
@@ -56,7 +56,10 @@ def strip_path(findings: Iterable[Finding], dtype: str, *, least: float = 1.6) -
 
 
 def reach(finding: Finding, dtype: str) -> float:
-    """How much of the inputs that programs meet a finding spoils, from 0 to 1; extreme magnitudes count a tenth."""
+    """How much of the inputs that programs meet a finding spoils, from 0 to 1.
+
+    Extreme magnitudes count a tenth, and so does what takes another input, a cotangent say, to be extreme.
+    """
     limits = bounds(finding)
     if limits is None:
         return 1.0
@@ -65,17 +68,24 @@ def reach(finding: Finding, dtype: str) -> float:
         max(0.0, min(right, b) - max(left, a))
         for a, b in ((_HUGE, WIDTH / 2 - _TINY), (WIDTH / 2 + _TINY, WIDTH - _HUGE))
     )
-    return finding.share * (inner + 0.1 * (right - left - inner)) / (2 * _ORDINARY)
+    share = (inner + 0.1 * (right - left - inner)) / (2 * _ORDINARY)
+    return finding.share * share * (0.1 if takes_extremes(finding) else 1.0)
 
 
-def probe_name(finding: Finding) -> str:
-    """The name of a finding's probe in a formula: x for the input itself."""
-    return "x" if finding.probe in ("input", "x") else finding.probe
+def takes_extremes(finding: Finding) -> bool:
+    """Whether a finding shows only where another input is huge, tiny or not finite."""
+    fixed = [value_of(value) for value in finding.fixed.values() if isinstance(value, str)]
+    return any(value and not 1e-4 <= abs(value) <= 1e4 for value in fixed)
 
 
-def region_text(finding: Finding) -> str:
-    """Where a finding holds, as a condition on its probe: "x ≥ 88.7229"."""
-    return interval(finding.lo, finding.hi, probe_name(finding))
+def region_text(finding: Finding, dtype: str) -> str:
+    """Where a finding holds, as a condition on its probe: "x ≥ 88.7229 with cotangent = 65536"."""
+    name = "x" if finding.probe in ("input", "x") else finding.probe
+    fixed = ", ".join(
+        f"{k} = {short(value_of(v)) if isinstance(v, str) else input_text(v)}"
+        for k, v in finding.fixed.items()
+    )
+    return interval(finding.lo, finding.hi, name, dtype) + (f" with {fixed}" if fixed else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +113,7 @@ class Group:
 
 
 def prominence(result: Result, finding: Finding) -> tuple[int, bool, float, int, int, str]:
-    """Sort key, most pressing first: severity, new before known, how many ordinary inputs, kind, default variant."""
+    """Sort key, most pressing first: severity, new before known, how many ordinary inputs, kind."""
     kinds = {kind: index for index, kind in enumerate(KINDS)}
     return (
         severity_rank(finding.severity),

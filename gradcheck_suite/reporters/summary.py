@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gradcheck_suite.reporters.numbers import ulp_text
-from gradcheck_suite.reporters.regions import prominence, region_text, strip_path
+from gradcheck_suite.reporters.regions import prominence, region_text, strip_path, takes_extremes
 from gradcheck_suite.results import (
     DIRECTIONS,
     DTYPES,
@@ -23,6 +23,13 @@ from gradcheck_suite.results import (
 
 LEVELS: Final = (*SEVERITIES[:3], "inconclusive", "info", "ok", "unsupported", "absent")  # worst first
 
+EXCUSES: Final = {
+    "ill-conditioned": "conditioned",
+    "documented": "documented",
+    "subnormal": "subnormal",
+    "undefined": "undefined",
+}  # what a cell of the matrix has room for
+
 Pair = tuple[Result, Finding]
 
 
@@ -30,8 +37,8 @@ Pair = tuple[Result, Finding]
 class Cell:
     """One op in one dtype and direction, the worst over its variants and inputs.
 
-    `level` is one of LEVELS and stands for the colour, `word` is what the cell says: a kind of finding or a verdict.
-    `findings` are those above `info`, most pressing first; `remarks` counts the others.
+    `level` is one of LEVELS and stands for the colour, `word` is what the cell says: a kind of finding, the
+    reason why a large error is none, or a verdict. `findings` are those above `info`, most pressing first; `remarks` counts the others.
     """
 
     dtype: str
@@ -51,15 +58,19 @@ class Cell:
     @property
     def regions(self) -> list[tuple[str, str, str]]:
         """Severity, kind and place of every finding, most pressing first, each place once."""
-        lines = [(f.severity, f.kind, region_text(f)) for _, f in self.findings]
+        lines = [(f.severity, f.kind, region_text(f, self.dtype)) for _, f in self.findings]
         return list(dict.fromkeys(lines))
 
     @property
     def strips(self) -> list[tuple[str, str]]:
         """Severity and SVG path of the regions along the probe of the first finding, gravest painted last."""
-        probe = self.findings[0][1].probe if self.findings else ""
-        along = [f for _, f in self.findings if f.probe == probe]
-        paths = [(s, strip_path([f for f in along if f.severity == s], self.dtype)) for s in SEVERITIES]
+        if not self.findings:
+            return []
+        first = self.findings[0][1]
+        along = [f for _, f in self.findings if f.probe == first.probe]
+        # What takes a huge cotangent would hide what happens with ordinary ones.
+        shown = [f for f in along if takes_extremes(f) == takes_extremes(first)]
+        paths = [(s, strip_path([f for f in shown if f.severity == s], self.dtype)) for s in SEVERITIES]
         return [(severity, path) for severity, path in reversed(paths) if path]
 
     @property
@@ -80,6 +91,19 @@ class Row:
     def level(self) -> str:
         """The worst level in the row."""
         return min((cell.level for cell in self.cells), key=LEVELS.index, default="absent")
+
+    @property
+    def variants(self) -> list[str]:
+        """The labels of the variants, in the order of the document."""
+        return list(dict.fromkeys(variant_label(r.variant) for r in self.results))
+
+    def of_variant(self, label: str) -> list[Cell]:
+        """The cells of one variant, in the order of `columns`."""
+        found = [r for r in self.results if variant_label(r.variant) == label]
+        return [
+            cell(c.dtype, c.direction, [r for r in found if (r.dtype, r.direction) == (c.dtype, c.direction)])
+            for c in self.cells
+        ]
 
     def weight(self) -> tuple[int, int, float]:
         """Sort key, worst first: the worst level, how many cells have it, the worst ULP error."""
@@ -157,16 +181,18 @@ def _quiet(found: list[Result], remarks: bool) -> tuple[str, str]:
         return "unsupported", "unsupported"
     if "inconclusive" in verdicts:
         return "inconclusive", "undecided"
-    return ("info", "ok") if remarks else ("ok", "ok")
+    return ("info", _excuse(found)) if remarks else ("ok", "ok")
+
+
+def _excuse(found: list[Result]) -> str:
+    """Why the largest error of results without a defect is none, in a word; "ok" where no error is large."""
+    remarks = [f for r in found for f in r.findings if f.witness and f.reason]
+    worst = max(remarks, key=lambda f: _size(f.witness.ulp if f.witness else None), default=None)
+    return EXCUSES[worst.reason] if worst and worst.reason else "ok"
 
 
 def _size(ulp: float | None) -> float:
     return -1.0 if ulp is None or math.isnan(ulp) else ulp
-
-
-def variants_of(results: Iterable[Result]) -> list[str]:
-    """The labels of the variants, in the order of the document."""
-    return list(dict.fromkeys(variant_label(r.variant) for r in results))
 
 
 def headline(document: Document) -> str:

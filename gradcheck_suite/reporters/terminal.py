@@ -67,7 +67,7 @@ def _worst(worst: list[tuple[Result, Finding]], limit: int, width: int) -> list[
 def _finding_lines(result: Result, finding: Finding, width: int) -> list[str]:
     ulp = f", {ulp_text(finding.witness.ulp)} ULP" if finding.witness else ""
     head = f"  {finding.severity:<8} {result.id}"
-    tail = f"{finding.kind}{ulp}, {region_text(finding)}".replace("≤", "<=").replace("≥", ">=")
+    tail = f"{finding.kind}{ulp}, {region_text(finding, result.dtype)}".replace("≤", "<=").replace("≥", ">=")
     if len(head) + 2 + len(tail) <= width:
         return [f"{head}  {tail}"]
     indent = " " * 11

@@ -1,4 +1,4 @@
-"""The words that every report uses: why each kind of finding matters, what each level means, how to repeat a case."""
+"""The words that every report uses: why a kind of finding matters, what a level means, how to repeat a case."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from gradcheck_suite.results import Finding, Result
 
 KINDS: Final = {
     "overflow": "inf or -inf comes out where the exact result is an ordinary number of this dtype.",
-    "nan": "NaN comes out where the exact result is defined; one such entry poisons every sum that it enters.",
-    "underflow": "0 comes out where the exact result rounds to something else: whatever is multiplied by it is lost.",
+    "nan": "NaN comes out where the exact result is defined; one such entry poisons every sum it enters.",
+    "underflow": "0 comes out where the exact result rounds to something else: what is multiplied by it is lost.",
     "sign": "The result has the wrong sign.",
     "inaccurate": "More digits are lost than the rounding of the inputs can explain.",
     "tie": "At a kink or tie the gradient lies outside the set that the function has there.",
-    "masked": "A finite number hides a result that is infinite or undefined, so a fault upstream goes unseen.",
+    "masked": "A finite number hides a result that is infinite or undefined: a fault upstream goes unseen.",
     "path": "Two ways of calling the op on the same input disagree.",
     "dtype": "The result has another dtype than documented.",
     "raises": "The op fails where it is documented to work.",
 }
 GRADIENTS: Final = {
-    "overflow": "One infinite gradient makes an optimiser's next step infinite, or makes a scaler skip the step.",
+    "overflow": "One infinite gradient makes the optimiser's step infinite, or makes a loss scaler skip it.",
     "nan": "One NaN gradient turns every weight that it reaches into NaN.",
     "underflow": "A gradient of 0 stops what is upstream from learning from these inputs.",
     "sign": "A gradient of the wrong sign moves the weights uphill.",
@@ -50,6 +50,13 @@ def why(finding: Finding, direction: str) -> str:
     if direction != "forward" and finding.kind in GRADIENTS:
         sentences.append(GRADIENTS[finding.kind])
     return " ".join(sentences)
+
+
+def definition(text: str) -> str:
+    """An op's definition for people: of a function's source what follows its decorators, else the text."""
+    lines = text.strip("\n").splitlines()
+    start = next((i for i, line in enumerate(lines) if line.startswith("def ")), 0)
+    return "\n".join(lines[start:])
 
 
 def case_id(result: Result) -> str:

@@ -43,46 +43,52 @@ function showOp(data) {
   if (shownOp !== state.op) {
     shownOp = state.op;
     view.innerHTML = data.head; // escaped when the report was written, and the page's policy runs no script in it
-    view.append(element("div", { id: "case" }));
+    const question = element("h3", { className: "question", textContent: "For which inputs is it wrong?" });
+    view.append(element("div", { className: "case-head" }, question, element("div", { id: "variants" })), element("div", { id: "answer" }), element("div", { id: "case" }));
     scrollTo(0, 0);
     $(".op-name").focus({ preventScroll: true });
   }
   showCase(data);
 }
 
+const worstOf = (items) => items.reduce((worst, item) => (worst && (rank[worst.level] ?? 9) <= (rank[item.level] ?? 9) ? worst : item), null);
+
 // The case asked for, else the worst of those that the filters leave.
 function pick(data) {
-  const asked = data.cases.find((item) => item.id === state.case), weight = (item) => rank[item.level] ?? 9;
   const left = data.cases.filter((item) => (!state.dtype || item.dtype === state.dtype) && (!state.direction || item.direction === state.direction));
-  return asked || (left.length ? left : data.cases).reduce((worst, item) => (weight(item) < weight(worst) ? item : worst));
+  return data.cases.find((item) => item.id === state.case) || worstOf(left) || worstOf(data.cases);
 }
+
 const placeOf = (item) => `${item.dtype} ${item.direction}`;
 
 function showCase(data) {
-  const item = pick(data), box = $("#case");
+  const item = pick(data), box = $("#case"), label = (of) => of.variant || "defaults";
+  if ($("#answer").dataset.variant !== item.variant) {
+    $("#answer").dataset.variant = item.variant;
+    $("#answer").innerHTML = data.answers[item.variant];
+  }
   for (const link of $$("[data-place]", view)) {
     if (link.dataset.place === placeOf(item)) link.setAttribute("aria-current", "true");
     else link.removeAttribute("aria-current");
   }
   box.innerHTML = item.html;
-  const choice = variantChoice(data, item);
-  const label = $(".case-head code", box);
-  if (choice && label) label.replaceWith(choice);
-  else if (choice) $(".case-head", box).append(choice);
+  const firsts = Object.keys(data.answers).map((variant) => worstOf(data.cases.filter((other) => other.variant === variant && placeOf(other) === placeOf(item))) || worstOf(data.cases.filter((other) => other.variant === variant)));
+  $("#variants").replaceChildren(...choice("variant", firsts, firsts.find((other) => other.variant === item.variant), label));
+  const twins = data.cases.filter((other) => other.variant === item.variant && placeOf(other) === placeOf(item));
+  $(".case-head", box).append(...choice("with respect to", twins, item, (of) => of.wrt || "value"));
   draw(data, item);
   if (state.finding) reveal(box, state.finding);
 }
 
-function variantChoice(data, item) {
-  const twins = data.cases.filter((other) => placeOf(other) === placeOf(item));
-  if (twins.length < 2) return null;
-  const choice = element("select", { ariaLabel: "variant" });
-  for (const twin of twins) {
-    const label = `${twin.variant || "defaults"}${twin.wrt ? " by " + twin.wrt : ""}: ${twin.word}`;
-    choice.append(element("option", { value: twin.id, textContent: label.length > 90 ? label.slice(0, 89) + "…" : label, selected: twin === item }));
+function choice(name, items, chosen, label) {
+  if (items.length < 2) return [];
+  const select = element("select");
+  for (const item of items) {
+    const text = `${label(item)}: ${item.word}`;
+    select.append(element("option", { value: item.id, textContent: text.length > 90 ? text.slice(0, 89) + "…" : text, selected: item === chosen }));
   }
-  choice.addEventListener("change", () => go({ ...state, case: choice.value, finding: "" }));
-  return choice;
+  select.addEventListener("change", () => go({ ...state, case: select.value, finding: "" }));
+  return [element("label", {}, element("span", { textContent: name }), " ", select)];
 }
 
 function draw(data, item) {

@@ -86,7 +86,7 @@ function drawFunctions(box, series, values, cursor) {
     let y = py(s.exact[keep.at(-1)]) + 4;
     while (ends.some((other) => Math.abs(other - y) < 14)) y += y > 150 ? -14 : 14;
     ends.push(y);
-    svg("text", { class: "name f" + s.order, x: right + 4, y }, node, names[s.order]);
+    svg("text", { class: "name f" + s.order, x: px(s.x[keep.at(-1)]) + 4, y }, node, names[s.order]);
   }
   const line = svg("line", { class: "cursor", y1: top, y2: bottom }, node);
   cursor.listen(figure, (i) => shift(line, px(values.x[i]), inside(values.x[i])));
@@ -108,7 +108,9 @@ class ErrorPicture {
   constructor(box, item, values, cursor, options, shape) {
     Object.assign(this, { values, cursor, options, dtype: item.dtype, emax: emaxes[item.dtype] || 1023, from: -1, to: 1 });
     this.figure = element("figure", { className: shape });
-    this.regions = item.regions.filter((r) => r.probe === values.probe).map((r) => ({ ...r, lo: number(r.lo), hi: number(r.hi) }));
+    const along = item.regions.filter((r) => r.probe === values.probe).map((r) => ({ ...r, lo: number(r.lo), hi: number(r.hi) })).filter((r) => !Number.isNaN(r.lo));
+    this.regions = along.filter((r) => r.severity !== "info");
+    this.remarks = along.filter((r) => r.severity === "info");
     box.append(this.figure);
     box.addEventListener("zoom", (event) => {
       const region = this.regions.find((r) => r.id === event.detail);
@@ -148,7 +150,7 @@ class ErrorPicture {
     this.right = Math.max(240, figure.clientWidth - 26) - 14;
     this.top = 14;
     this.bottom = values.x.length ? 236 : 20;
-    const { bars, lanes } = this.lanes(), { node } = canvas(figure, this.bottom + 26 + lanes * 30);
+    const { bars, lanes } = this.lanes(), { node } = canvas(figure, this.bottom + 28 + lanes * 30 + (this.remarks.length ? 18 : 0));
     if (values.x.length) this.grid(node);
     svg("line", { class: "zero", x1: this.left, x2: this.right, y1: this.bottom, y2: this.bottom }, node);
     for (const tick of ticks(this.dtype, (x) => this.sx(x), this.left, this.right)) {
@@ -158,6 +160,7 @@ class ErrorPicture {
     const screen = values.x.map((x) => this.sx(x));
     if (values.x.length) this.dots(node, screen);
     for (const bar of bars) this.bar(node, bar);
+    this.remarkBars(node, this.bottom + 28 + lanes * 30);
     if (!values.x.length) return;
     const line = svg("line", { class: "cursor", y1: this.top, y2: this.bottom }, node), mark = svg("circle", { class: "mark", r: 3.5 }, node);
     cursor.listen(figure, (i) => {
@@ -166,6 +169,15 @@ class ErrorPicture {
     });
     steer(figure, node, cursor, "cursor over the error along " + values.probe, (x) => nearest(screen, x), (key) => key in keySteps ? cursor.at + keySteps[key] : undefined);
     cursor.set(cursor.at);
+  }
+  within(region) { return this.sx(region.hi) >= this.left && this.sx(region.lo) <= this.right; }
+  // What counts as no defect shares one lane without labels; the list below the picture names it.
+  remarkBars(node, y) {
+    for (const region of this.remarks.filter((r) => this.within(r))) {
+      const a = Math.max(this.left, this.sx(region.lo)), b = Math.max(a + 2, Math.min(this.right, this.sx(region.hi)));
+      svg("title", {}, svg("path", { class: "bar info", d: `M${a} ${y}H${b}v8H${a}z` }, node), `remark: ${region.kind}: ${region.text}`);
+    }
+    if (this.remarks.length) svg("text", { x: this.left - 6, y: y + 8, "text-anchor": "end" }, node, "info");
   }
   visible(at) { return at >= this.left - 1 && at <= this.right + 1; }
   // The vertical axis is logarithmic from 0.05 ULP; inf has a line of its own at the top.
@@ -196,7 +208,7 @@ class ErrorPicture {
   }
   // Bars that overlap, labels included, go to lanes below each other.
   lanes() {
-    const ends = [], bars = this.regions.filter((r) => !Number.isNaN(r.lo) && this.sx(r.hi) >= this.left && this.sx(r.lo) <= this.right).map((region) => {
+    const ends = [], bars = this.regions.filter((r) => this.within(r)).map((region) => {
       const a = Math.min(Math.max(this.left, this.sx(region.lo)), this.right - 3), b = Math.max(a + 3, Math.min(this.right, this.sx(region.hi)));
       const text = `${region.kind}: ${region.text}`, room = text.length * 6.3 + 8;
       const side = b + room <= this.right + 12 ? "right" : a - room >= 0 ? "left" : "below";
