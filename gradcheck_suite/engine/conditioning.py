@@ -59,7 +59,7 @@ def excused(
         shifted = {n: _times(v, f) for (n, v), f in zip(reals.items(), factors[len(inputs) :], strict=True)}
         found = enclose(formula_of(shifted), moved, fmt, wrt=wrt, order=order)
         column_there = elementwise(lambda ball: ball * arb(scale), found.columns[column])
-        value = round_exact(to_exact(column_there, fmt, found.settled), fmt)
+        value = round_exact(to_exact(column_there, fmt, found.settled[column]), fmt)
         if column != "value":
             # At a tie the derivative is a set, which the centre holds already; the tape follows one branch only.
             value[found.tie] = np.nan

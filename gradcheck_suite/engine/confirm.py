@@ -11,6 +11,7 @@ import numpy as np
 
 from gradcheck_suite.floats import Exact, Format
 from gradcheck_suite.formula.evaluate import Formula, confirmation_bits, reference_mpmath
+from gradcheck_suite.formula.points import directions
 
 # Infinity stands for its limit; the smaller of the two stand-ins keeps mpmath's arguments short.
 _STAND_IN = 2000
@@ -42,18 +43,21 @@ def confirm(
 ) -> Confirmed:
     """Compute `column` at one point by mpmath, raising the precision until it agrees with `stated` (one entry).
 
-    At a tie the gradient is taken on both sides, and the nearer side is compared.
+    At a tie the gradient is taken on every side, with and without the documented clamps, and the nearest is compared.
     """
     bits = confirmation_bits([x for x in point.values() if np.isfinite(x)])
-    sides = _beside(point) if tie and column != "value" else [_finite(point)]
+    sides = _sides(point, wrt) if tie and column != "value" else [(_finite(point), False)]
     bits = max(bits, 2600 if len(sides) > 1 else 0)
     # At an infinite input the stated value is the element that the limit rounds to, half an ulp away at most.
     slack = 0.5 + 2.0**-16 if any(np.isinf(x) for x in point.values()) else 2.0**-16
     while True:
-        values = [reference_mpmath(formula, side, wrt=wrt, order=order, bits=bits)[column] for side in sides]
+        values = [
+            reference_mpmath(formula, side, wrt=wrt, order=order, bits=bits, straight=straight)[column]
+            for side, straight in sides
+        ]
         with mpmath.workprec(bits):
             value = min((v * scale for v in values), key=lambda v: _distance(v, stated))
-            close = _agrees(value, stated, fmt, slack)
+            close = agrees(value, stated, fmt, slack)
             if close or bits >= _MOST_BITS:
                 return Confirmed(decimal=digits(value, fmt, point), bits=bits, agrees=close)
         bits *= 4
@@ -75,18 +79,20 @@ def _finite(point: Mapping[str, float]) -> dict[str, Any]:
     return {n: (1 if x > 0 else -1, _STAND_IN) if np.isinf(x) else float(x) for n, x in point.items()}
 
 
-def _beside(point: Mapping[str, float]) -> list[dict[str, Any]]:
-    return [{n: _moved(x, sign) for n, x in point.items()} for sign in (1, -1)]
+def _sides(point: Mapping[str, float], wrt: Sequence[str]) -> list[tuple[dict[str, Any], bool]]:
+    """The points beside a tie and the point itself, each with and without the documented clamps."""
+    beside = [{n: _moved(x, d.get(n, 0)) for n, x in point.items()} for d in directions(wrt)]
+    return [(side, straight) for side in (*beside, _finite(point)) for straight in (False, True)]
 
 
-def _moved(x: float, sign: int) -> tuple[int, int]:
-    """x + sign*2^-200*scale as a dyadic pair."""
+def _moved(x: float, steps: int) -> tuple[int, int]:
+    """x + steps*2^-200*scale as a dyadic pair."""
     numerator, denominator = (abs(x) if x else 2.0**_ZERO_SCALE).as_integer_ratio()
     step = (numerator, 1 - denominator.bit_length() + _TIE_STEP)
     whole, below = float(x).as_integer_ratio()
     exp = 1 - below.bit_length()
     low = min(exp, step[1])
-    return ((whole << (exp - low)) + sign * (step[0] << (step[1] - low)), low)
+    return ((whole << (exp - low)) + steps * (step[0] << (step[1] - low)), low)
 
 
 def _as_mpf(stated: Exact) -> Any:
@@ -101,7 +107,7 @@ def _distance(value: Any, stated: Exact) -> Any:
     return gap if not mpmath.isnan(gap) else mpmath.inf
 
 
-def _agrees(value: Any, stated: Exact, fmt: Format, slack: float) -> bool:
+def agrees(value: Any, stated: Exact, fmt: Format, slack: float) -> bool:
     """Within `slack` ulp of the format, or both past its overflow limit."""
     want = _as_mpf(stated)
     if mpmath.isinf(want) or abs(want) > mpmath.mpf(2) ** (fmt.emax + 2):

@@ -229,6 +229,7 @@ def take(points: Points, where: npt.NDArray[np.int64]) -> Points:
         undefined={n: u[where] for n, u in points.undefined.items()},
         open={n: u[where] for n, u in points.open.items()},
         nan_expected=points.nan_expected[where],
+        vertices={k: points.vertices[int(i)] for k, i in enumerate(where) if int(i) in points.vertices},
     )
 
 

@@ -29,12 +29,17 @@ Axis = int | tuple[int, ...] | None
 
 
 class Context:
-    """Functions over `Array`s of one field; records where a comparison was a tie or could not be decided."""
+    """Functions over `Array`s of one field; records where a comparison was a tie or could not be decided.
 
-    def __init__(self, field: Field) -> None:
+    `clamped` records where a documented clamp holds; `straight` asks for the derivative that does not see it.
+    """
+
+    def __init__(self, field: Field, *, straight: bool = False) -> None:
         self.field = field
+        self.straight = straight
         self.ties: list[Any] = []
         self.undecided: list[Any] = []
+        self.clamped: list[Any] = []
 
     # --- constants
 
@@ -138,6 +143,29 @@ class Context:
         """The standard normal distribution function, erfc(-x/sqrt 2)/2."""
         return self.erfc(-self.const(x) / self.sqrt(2)) / 2
 
+    def erfcinv(self, x: Any) -> Array:
+        """The inverse of erfc."""
+        return self._smooth("erfcinv", x)
+
+    def ndtri(self, p: Any) -> Array:
+        """The inverse of the standard normal distribution function, -sqrt(2) erfcinv(2p)."""
+        return -self.sqrt(2) * self.erfcinv(2 * self.const(p))
+
+    def erfcx(self, x: Any) -> Array:
+        """The scaled complementary error function, e^(x^2) erfc(x)."""
+        return self._smooth("erfcx", x)
+
+    def log_ndtr(self, x: Any) -> Array:
+        """The logarithm of the standard normal distribution function."""
+        x = self.const(x)
+        u = x / self.sqrt(2)
+        tail = self.log(self.erfcx(-u) / 2) - u * u
+        return self.where(x < 0, tail, self.log1p(-self.erfc(u) / 2), smooth=True)
+
+    def sinc(self, x: Any) -> Array:
+        """sin(pi x)/(pi x), 1 at 0."""
+        return self._smooth("sinc", x)
+
     def sin(self, x: Any) -> Array:
         """The sine."""
         return self._smooth("sin", x)
@@ -158,14 +186,22 @@ class Context:
 
     def xlogy(self, x: Any, y: Any) -> Array:
         """x log y, 0 where x = 0."""
-        x = self.const(x)
-        zero = Condition(*self._equals(x, 0))
-        return self.where(zero, x * 0, x * self.log(y), smooth=True)
+        return self._annihilated(x, self.log(y))
 
-    def _equals(self, x: Array, value: float) -> tuple[Any, Any, Any]:
-        c = x >= value
-        exact = c.tie & ~c.undecided
-        return exact, c.undecided, c.undecided
+    def xlog1py(self, x: Any, y: Any) -> Array:
+        """x log(1 + y), 0 where x = 0."""
+        return self._annihilated(x, self.log1p(y))
+
+    def _annihilated(self, x: Any, y: Any) -> Array:
+        """x * y, where x = 0 makes 0 of any y, an infinite one too."""
+        x, y = self.const(x), self.const(y)
+        times = guarded_mul(self.field)
+        return node(
+            self.field,
+            elementwise(times, x.value, y.value),
+            (x, lambda g: elementwise(times, g, y.value)),
+            (y, lambda g: elementwise(times, g, x.value)),
+        )
 
     # --- piecewise functions
 
@@ -203,6 +239,17 @@ class Context:
     def clamp(self, x: Any, lo: Any, hi: Any) -> Array:
         """min(max(x, lo), hi)."""
         return self.minimum(self.maximum(x, lo), hi)
+
+    def documented_max(self, x: Any, lo: Any) -> Array:
+        """max(x, lo) where the documentation states the clamp: its derivative is any from that of lo to that of x."""
+        x, lo = self.const(x), self.const(lo)
+        below = x <= lo
+        if below.truth.any() or below.undecided.any():
+            self.clamped.append(below.truth | below.undecided)
+        if not self.straight:
+            return self.where(below, lo, x, smooth=True)
+        value = self.where(below, lo, self.stop(x), smooth=True).value
+        return node(self.field, value, (x, lambda g: g))
 
     def relu(self, x: Any) -> Array:
         """max(x, 0)."""

@@ -54,8 +54,9 @@ class Dual:
 DERIVATIVES: dict[str, Callable[[Any, Any, Any], Any]] = {
     "exp": lambda f, x, y: y,
     "expm1": lambda f, x, y: f.exp(x),
-    "log": lambda f, x, y: f.div(f.one, x),
-    "log1p": lambda f, x, y: f.div(f.one, 1 + x),
+    # At the end of the domain the derivative is infinite, from the one side that there is.
+    "log": lambda f, x, y: f.inf if f.is_zero(x) else f.div(f.one, x),
+    "log1p": lambda f, x, y: f.inf if f.is_zero(1 + x) else f.div(f.one, 1 + x),
     "sqrt": lambda f, x, y: f.div(f.one, 2 * y),
     "tanh": lambda f, x, y: f.sech2(x),
     "sech2": lambda f, x, y: -2 * (f.tanh(x) * y),
@@ -69,6 +70,11 @@ DERIVATIVES: dict[str, Callable[[Any, Any, Any], Any]] = {
     "lgamma": lambda f, x, y: f.digamma(x),
     "digamma": lambda f, x, y: f.trigamma(x),
     "erfinv": lambda f, x, y: f.div(f.sqrt(f.pi), 2 * f.gauss(y)),
+    "erfcinv": lambda f, x, y: f.div(f.sqrt(f.pi), -2 * f.gauss(y)),
+    "erfcx": lambda f, x, y: f.erfcx1(x),
+    "erfcx1": lambda f, x, y: f.erfcx2(x),
+    "sinc": lambda f, x, y: f.sinc1(x),
+    "sinc1": lambda f, x, y: f.sinc2(x),
 }
 
 
@@ -81,6 +87,7 @@ class DualField:
         self.zero = self.number(0)
         self.one = self.number(1)
         self.nan = Dual(base.nan, base.nan)
+        self.inf = Dual(base.inf, base.zero)
         for name, derivative in DERIVATIVES.items():
             setattr(self, name, self._lift(getattr(base, name), derivative))
 

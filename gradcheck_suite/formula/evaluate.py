@@ -39,44 +39,54 @@ def start_precision(fmt: Format) -> int:
 class Enclosures:
     """Balls for the value and each wanted derivative at every point; `settled` where they decide any verdict.
 
-    `tie` marks the points where a comparison was an equality, so that the derivative may be a set.
+    `tie` marks the points where a comparison was an equality, so that the derivative may be a set; `clamped` those where
+    a documented clamp holds.
     """
 
     columns: dict[str, Objects]
-    settled: Bools
+    settled: dict[str, Bools]
     tie: Bools
+    clamped: Bools
 
 
 def derivatives(
-    formula: Formula, field: Any, inputs: Mapping[str, Objects], wrt: Sequence[str], order: int
-) -> tuple[dict[str, Objects], Any]:
+    formula: Formula,
+    field: Any,
+    inputs: Mapping[str, Objects],
+    wrt: Sequence[str],
+    order: int,
+    *,
+    straight: bool = False,
+) -> tuple[dict[str, Objects], tuple[Bools, Bools]]:
     """Value and derivatives of a pointwise formula in one arithmetic, at its present precision.
 
     Returns columns "value", and per input name in `wrt` "d:name" (order >= 1) and "dd:name" (order 2: the derivative of
-    d:name along that same input), each with the inputs' shape; and the tie mask.
+    d:name along that same input), each with the inputs' shape; and the masks of ties and of documented clamps, through
+    which derivatives pass where `straight` is true.
     """
-    m = Context(field)
-    variables = {name: m.variable(x) for name, x in inputs.items()}
+    m = Context(field, straight=straight)
+    variables = {n: m.variable(x) if order and n in wrt else m.const(x) for n, x in inputs.items()}
     value = formula(m, **variables)
     shape = next(iter(inputs.values())).shape
     columns = {"value": np.broadcast_to(value.value, shape)}
     if order >= 1:
         one = np.full(value.shape, field.one, dtype=object)
-        grads = gradient(value, one, [variables[n] for n in wrt])
+        grads = gradient(value, one, [variables[n] for n in wrt])  # type: ignore[misc]  # those in wrt are Variables
         columns |= {f"d:{n}": np.broadcast_to(g, shape) for n, g in zip(wrt, grads, strict=True)}
     if order >= 2:
-        columns |= {f"dd:{n}": _second(formula, field, inputs, n) for n in wrt}
-    return columns, _mask(m.ties, shape)
+        columns |= {f"dd:{n}": _second(formula, field, inputs, n, straight) for n in wrt}
+    return columns, (_mask(m.ties, shape), _mask(m.clamped, shape))
 
 
-def _second(formula: Formula, field: Any, inputs: Mapping[str, Objects], name: str) -> Objects:
+def _second(formula: Formula, field: Any, inputs: Mapping[str, Objects], name: str, straight: bool) -> Objects:
     dual = DualField(field)
-    m = Context(dual)  # type: ignore[arg-type]  # DualField sets its functions dynamically
+    m = Context(dual, straight=straight)  # type: ignore[arg-type]  # DualField sets its functions dynamically
     seeds = {n: elementwise(lambda v, n=n: Dual(v, field.one if n == name else field.zero), x) for n, x in inputs.items()}
-    variables = {n: Variable(dual, s) for n, s in seeds.items()}  # type: ignore[arg-type]
+    kinds = {n: Variable if n == name else Array for n in seeds}
+    variables = {n: kinds[n](dual, s) for n, s in seeds.items()}  # type: ignore[arg-type]
     value = formula(m, **variables)
     one = np.full(value.shape, dual.one, dtype=object)
-    (g,) = gradient(value, one, [variables[name]])
+    (g,) = gradient(value, one, [variables[name]])  # type: ignore[list-item]  # this one is a Variable
     return elementwise(lambda a: a.d, np.broadcast_to(g, seeds[name].shape))
 
 
@@ -88,7 +98,13 @@ def _mask(masks: Sequence[Any], shape: tuple[int, ...]) -> Bools:
 
 
 def enclose(
-    formula: Formula, inputs: Mapping[str, Objects], fmt: Format, *, wrt: Sequence[str] = (), order: int = 0
+    formula: Formula,
+    inputs: Mapping[str, Objects],
+    fmt: Format,
+    *,
+    wrt: Sequence[str] = (),
+    order: int = 0,
+    straight: bool = False,
 ) -> Enclosures:
     """Certified balls at every point, each raised in precision until `fmt` cannot notice its radius.
 
@@ -97,24 +113,26 @@ def enclose(
     names = list(inputs)
     size = len(inputs[names[0]])
     exact = {n: elementwise(ARB.number, x) for n, x in inputs.items()}
-    settled, tie = np.zeros(size, dtype=bool), np.zeros(size, dtype=bool)
+    tie, clamped = np.zeros(size, dtype=bool), np.zeros(size, dtype=bool)
     columns: dict[str, Objects] = {}
+    settled: dict[str, Bools] = {}
     open_points = np.arange(size)
     bits = start_precision(fmt)
     done = settle_rule(fmt)
     while True:
         part = {n: x[open_points] for n, x in exact.items()}
         with ARB.precision(bits):
-            found, ties = derivatives(formula, ARB, part, wrt, order)
+            found, (ties, clamps) = derivatives(formula, ARB, part, wrt, order, straight=straight)
             good = np.ones(len(open_points), dtype=bool)
             for name, column in found.items():
-                good &= np.frompyfunc(done, 1, 1)(column).astype(bool)
+                sure = np.frompyfunc(done, 1, 1)(column).astype(bool)
+                good &= sure
                 columns.setdefault(name, np.full(size, ARB.nan, dtype=object))[open_points] = column
-        tie[open_points] = ties
-        settled[open_points] = good
+                settled.setdefault(name, np.zeros(size, dtype=bool))[open_points] = sure
+        tie[open_points], clamped[open_points] = ties, clamps
         open_points = open_points[~good]
         if not len(open_points) or bits >= PRECISION_CAP:
-            return Enclosures(columns, settled, tie)
+            return Enclosures(columns, settled, tie, clamped)
         bits *= 2
 
 
@@ -153,12 +171,12 @@ def to_exact(column: Objects, fmt: Format, settled: Bools) -> Exact:
 
 
 def reference_mpmath(
-    formula: Formula, inputs: Mapping[str, Any], *, wrt: Sequence[str], order: int, bits: int
+    formula: Formula, inputs: Mapping[str, Any], *, wrt: Sequence[str], order: int, bits: int, straight: bool = False
 ) -> dict[str, Any]:
     """The same columns at one point, by mpmath at `bits` bits; uncertified by itself."""
     with MPMATH.precision(bits):
         points = {n: objects(MPMATH.number(x)).reshape(1) for n, x in inputs.items()}
-        columns, _ = derivatives(formula, MPMATH, points, wrt, order)
+        columns, _ = derivatives(formula, MPMATH, points, wrt, order, straight=straight)
         return {name: column[0] for name, column in columns.items()}
 
 

@@ -42,6 +42,13 @@ SMOOTH = (
     "digamma",
     "trigamma",
     "erfinv",
+    "erfcinv",
+    "erfcx",
+    "erfcx1",
+    "erfcx2",
+    "sinc",
+    "sinc1",
+    "sinc2",
 )
 
 
@@ -52,6 +59,7 @@ class Field(Protocol):
     zero: Any
     one: Any
     nan: Any
+    inf: Any
 
     @property
     def pi(self) -> Any: ...
@@ -79,6 +87,7 @@ class ArbField:
     zero = arb(0)
     one = arb(1)
     nan = arb("nan")
+    inf = arb("inf")
 
     @staticmethod
     @contextmanager
@@ -193,6 +202,75 @@ class ArbField:
             return arb("inf") if a > 0 else arb("-inf")
         return a.erfinv() if abs(a) < 1 else arb("nan")
 
+    @staticmethod
+    def erfcinv(a: arb) -> arb:
+        if a == 0 or a == 2:
+            return arb("inf") if a == 0 else arb("-inf")
+        return a.erfcinv() if abs(a - 1) < 1 else arb("nan")
+
+    # e^(x^2) erfc x = U(1/2, 1/2, x^2)/sqrt(pi) for x > 0 (NIST DLMF 7.11.5, 13.6.8) loses no digits in the tail, nor do
+    # its derivatives by dU(a, b, z)/dz = -a U(a+1, b+1, z) (DLMF 13.3.22); x < 0 follows from erfc(-x) = 2 - erfc x.
+    @staticmethod
+    def erfcx(a: arb) -> arb:
+        if a > 1:
+            return (a * a).hypgeom_u(_HALF, _HALF) / arb.pi().sqrt()
+        return (a * a).exp() * a.erfc()
+
+    @classmethod
+    def erfcx1(cls, a: arb) -> arb:
+        if a > 1:
+            return -a * (a * a).hypgeom_u(3 * _HALF, 3 * _HALF) / arb.pi().sqrt()
+        return 2 * a * cls.erfcx(a) - 2 / arb.pi().sqrt()
+
+    @classmethod
+    def erfcx2(cls, a: arb) -> arb:
+        if a > 1:
+            z = a * a
+            tail = 3 * z * z.hypgeom_u(5 * _HALF, 5 * _HALF) - z.hypgeom_u(3 * _HALF, 3 * _HALF)
+            return tail / arb.pi().sqrt()
+        return 2 * cls.erfcx(a) + 2 * a * cls.erfcx1(a)
+
+    @staticmethod
+    def sinc(a: arb) -> arb:
+        return a.sinc_pi()
+
+    @staticmethod
+    def sinc1(a: arb) -> arb:
+        if abs(a) < _SERIES_BELOW:
+            return _sinc_series(a, 1)
+        return (a.cos_pi() - a.sinc_pi()) / a
+
+    @classmethod
+    def sinc2(cls, a: arb) -> arb:
+        if abs(a) < _SERIES_BELOW:
+            return _sinc_series(a, 2)
+        return -(arb.pi() ** 2) * a.sinc_pi() - 2 * cls.sinc1(a) / a
+
+
+_HALF = arb(1) / 2
+# Below this the closed forms of the derivatives of sin(pi x)/(pi x) cancel.
+_SERIES_BELOW = arb(1) / 8
+
+
+def _sinc_series(a: arb, order: int) -> arb:
+    """The derivative of sum_n (-1)^n (pi a)^(2n) / (2n+1)!, term by term; |a| < 1/8.
+
+    The terms alternate and fall by more than two thirds each, so that the first one left out bounds the rest.
+    """
+    square = (arb.pi() * a) ** 2
+    power = arb.pi() ** 2 * (a if order == 1 else arb(1))
+    total, factorial, n = arb(0), 6, 1
+    while True:
+        weight = 2 * n if order == 1 else 2 * n * (2 * n - 1)
+        term = power * weight / factorial
+        # A ball around 0 never passes the first test; by n = prec its terms are far below its radius.
+        if abs(term) < abs(total) * arb((1, -_flint.prec - 10)) or term == 0 or n > _flint.prec:
+            return total + arb(0, abs(term).upper())
+        total += -term if n % 2 else term
+        power *= square
+        factorial *= (2 * n + 2) * (2 * n + 3)
+        n += 1
+
 
 class MpField:
     """mpmath's floating point at the precision of the caller's `precision(bits)` context; states no error bound."""
@@ -201,6 +279,7 @@ class MpField:
     zero = mpmath.mpf(0)
     one = mpmath.mpf(1)
     nan = mpmath.mpf("nan")
+    inf = mpmath.mpf("inf")
 
     @staticmethod
     @contextmanager
@@ -328,6 +407,71 @@ class MpField:
         if abs(a) >= 1:
             return mpmath.mpf("nan") if abs(a) > 1 else a * mpmath.inf
         return mpmath.erfinv(a)
+
+    @classmethod
+    def erfcinv(cls, a: Any) -> Any:
+        if a == 0 or a == 2:
+            return mpmath.inf if a == 0 else -mpmath.inf
+        # 1 - a is exact at this precision, whatever the binade of a.
+        with mpmath.extraprec(_below_one(a)):
+            return cls.erfinv(1 - a)
+
+    @classmethod
+    def erfcx(cls, a: Any) -> Any:
+        if a < 2**20:
+            return cls.exp(a * a) * cls.erfc(a)
+        return cls._erfcx_tail(a, 0)
+
+    @classmethod
+    def erfcx1(cls, a: Any) -> Any:
+        if a < 2**20:
+            with mpmath.extraprec(64):
+                return 2 * a * cls.erfcx(a) - 2 / mpmath.sqrt(mpmath.pi)
+        return cls._erfcx_tail(a, 1)
+
+    @classmethod
+    def erfcx2(cls, a: Any) -> Any:
+        if a < 2**20:
+            with mpmath.extraprec(128):
+                return 2 * cls.erfcx(a) + 2 * a * cls.erfcx1(a)
+        return cls._erfcx_tail(a, 2)
+
+    @staticmethod
+    def _erfcx_tail(a: Any, order: int) -> Any:
+        """The asymptotic series sum_k (-1)^k (2k-1)!!/(2^k sqrt(pi)) a^-(2k+1) (DLMF 7.12.1), differentiated termwise."""
+        total, coefficient, k = mpmath.mpf(0), 1 / mpmath.sqrt(mpmath.pi), 0
+        while True:
+            power = 2 * k + 1
+            scale = (1, -power, power * (power + 1))[order]
+            term = coefficient * scale / a ** (power + order)
+            if k and abs(term) < abs(total) * mpmath.eps / 8:
+                return total
+            total += term
+            coefficient *= -mpmath.mpf(2 * k + 1) / 2
+            k += 1
+
+    @staticmethod
+    def sinc(a: Any) -> Any:
+        return mpmath.sincpi(a)
+
+    @classmethod
+    def sinc1(cls, a: Any) -> Any:
+        if not a:
+            return mpmath.mpf(0)
+        with mpmath.extraprec(2 * _below_one(a)):
+            return (mpmath.cospi(a) - mpmath.sincpi(a)) / a
+
+    @classmethod
+    def sinc2(cls, a: Any) -> Any:
+        if not a:
+            return -(mpmath.pi**2) / 3
+        with mpmath.extraprec(2 * _below_one(a)):
+            return -(mpmath.pi**2) * mpmath.sincpi(a) - 2 * cls.sinc1(a) / a
+
+
+def _below_one(a: Any) -> int:
+    """Bits between 1 and the magnitude of a."""
+    return 32 + max(0, -int(mpmath.mag(a)))
 
 
 ARB = ArbField()

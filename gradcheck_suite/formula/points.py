@@ -6,18 +6,20 @@ Three kinds of point need more than one evaluation:
   the format, that is exact, otherwise the result is undefined.
 * A NaN input stands for any number: where the value changes with it, the value must be NaN.
 * At a tie the derivative is a set, the Clarke subdifferential (Clarke 1983, "Optimization and Nonsmooth Analysis",
-  theorem 2.5.1): the convex hull of the limits of gradients at points nearby.
+  theorem 2.5.1): the convex hull of the limits of gradients at points nearby.  At a documented clamp the clamped and the
+  unclamped derivative span it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from flint import arb, ctx
+from flint import arb
 
 from gradcheck_suite.floats import Exact, Format, round_exact
 from gradcheck_suite.formula.evaluate import Formula, derivatives, enclose, to_exact
@@ -34,22 +36,26 @@ _PROBES = (-700.25, -1.5, -0.25, 0.375, 2.5, 650.75)
 # A tie is left by this much, relative to the input; bits enough to tell x from x + h, and kinks near it apart.
 _STEP_BITS = (200, 260)
 _TIE_PRECISION = 3072
+# Pairs of opposite directions out of a tie of several inputs.
+_DIRECTION_PAIRS = 6
 # The scale of a zero input: below every float64, so that no kink at a tiny parameter is jumped over.
 _ZERO_SCALE = -1074
 
 
-def bind(formula: Formula, params: Mapping[str, Any], reals: Mapping[str, Any]) -> Formula:
-    """The formula of the inputs alone; parameters named in `reals` become exact arrays (floats or dyadic pairs)."""
+def bind(
+    formula: Formula, params: Mapping[str, Any], reals: Mapping[str, Any], extras: Sequence[str] = ()
+) -> Formula:
+    """The formula of the inputs alone; parameters named in `reals` become exact arrays (floats or dyadic pairs).
+
+    Inputs named in `extras` go to the formula by keyword, all others in order.
+    """
 
     def bound(m: Any, **inputs: Any) -> Any:
-        exact = {name: constant(m.field, _scalar(m.field, value)) for name, value in reals.items()}
-        return formula(m, *inputs.values(), **{**params, **exact})
+        exact = {name: constant(m.field, m.field.number(value)) for name, value in reals.items()}
+        named = {name: inputs.pop(name) for name in extras}
+        return formula(m, *inputs.values(), **{**params, **exact, **named})
 
     return bound
-
-
-def _scalar(field: Any, value: Any) -> Any:
-    return field.number(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +64,8 @@ class Points:
 
     `lower` and `upper` bound the set where `tie` is true and the column is a derivative (elsewhere they equal the
     column).  `undefined[column]` marks points where nothing may be judged, `open[column]` those that the precision cap
-    left undecided, `nan_expected` those whose value must be NaN.
+    left undecided, `nan_expected` those whose value must be NaN.  `vertices` has, for the indices of points where several
+    derivatives are a set together, that set: it is the convex hull of the rows, one column per input in `wrt`.
     """
 
     columns: dict[str, Exact]
@@ -68,12 +75,16 @@ class Points:
     undefined: dict[str, Bools]
     open: dict[str, Bools]
     nan_expected: Bools
+    vertices: dict[int, Floats]
 
 
 def exact_points(
     formula: Formula, inputs: Mapping[str, Floats], fmt: Format, *, wrt: Sequence[str], order: int
 ) -> Points:
-    """Exact values and derivatives at float64 arrays of inputs (values of `fmt`), one entry per point."""
+    """Exact values and derivatives at float64 arrays of inputs (values of `fmt`), one entry per point.
+
+    Derivatives are taken for the inputs in `wrt`; the others are constants of the point.
+    """
     values = {n: np.asarray(x, dtype=np.float64) for n, x in inputs.items()}
     size = len(next(iter(values.values())))
     nan = np.logical_or.reduce([np.isnan(x) for x in values.values()])
@@ -82,18 +93,20 @@ def exact_points(
     # Special points are evaluated apart; 1 merely keeps their place.
     safe = {n: np.where(plain, x, 1.0).astype(object) for n, x in values.items()}
     found = enclose(formula, safe, fmt, wrt=wrt, order=order)
-    columns = {n: to_exact(c, fmt, found.settled) for n, c in found.columns.items()}
-    undefined = {n: nan.copy() for n in columns}
-    unsettled = {n: ~found.settled & plain & ~_not_a_number(found.columns[n], found.settled) for n in columns}
-    for n, c in found.columns.items():
-        undefined[n] |= plain & _not_a_number(c, found.settled)
-    points = Points(columns, {}, {}, found.tie & plain, undefined, unsettled, np.zeros(size, dtype=bool))
-    _at_infinity(points, formula, values, np.flatnonzero(infinite), fmt, wrt, order)
+    columns = {n: to_exact(c, fmt, found.settled[n]) for n, c in found.columns.items()}
+    poles = {n: plain & _not_a_number(c, found.settled[n]) for n, c in found.columns.items()}
+    undefined = {n: nan | poles[n] for n in columns}
+    unsettled = {n: ~found.settled[n] & plain & ~poles[n] for n in columns}
+    tie = plain & (found.tie | found.clamped)
+    points = Points(columns, {}, {}, tie, undefined, unsettled, np.zeros(size, dtype=bool), {})
+    _at_infinity(points, formula, values, infinite, fmt, wrt, order)
     _at_nan(points, formula, values, np.flatnonzero(nan), fmt)
     for n in columns:
         points.lower[n], points.upper[n] = columns[n], columns[n]
-    if order and points.tie.any():
-        _at_ties(points, formula, values, np.flatnonzero(points.tie), fmt, wrt, order)
+    if order:
+        both = bool((found.tie & found.clamped & plain).any())
+        _at_ties(points, formula, values, np.flatnonzero(found.tie & plain), fmt, wrt, order, clamped=both)
+        _at_clamps(points, formula, safe, np.flatnonzero(found.clamped & plain), fmt, wrt, order)
     return points
 
 
@@ -109,38 +122,39 @@ def _at_infinity(
     points: Points,
     formula: Formula,
     values: Mapping[str, Floats],
-    where: npt.NDArray[Any],
+    infinite: Bools,
     fmt: Format,
     wrt: Sequence[str],
     order: int,
 ) -> None:
-    if not len(where):
-        return
-    trials = [trial for trial in _stand_ins(len(values))]
-    rounded: dict[str, list[Floats]] = {n: [] for n in points.columns}
-    last: dict[str, Exact] = {}
-    for exponents in trials:
-        moved = {
-            n: _replaced(x[where], exponent) for (n, x), exponent in zip(values.items(), exponents, strict=True)
-        }
-        found = enclose(formula, moved, fmt, wrt=wrt, order=order)
-        for n, column in found.columns.items():
-            last[n] = to_exact(column, fmt, found.settled)
-            rounded[n].append(round_exact(last[n], fmt))
-    for n in points.columns:
-        agreed = np.logical_and.reduce([r == rounded[n][0] for r in rounded[n]])
-        result = Exact.from_float64(np.where(agreed, rounded[n][0], np.nan))
-        points.columns[n] = points.columns[n].put(where, result)
-        points.undefined[n][where] |= ~agreed
+    """Points with the same inputs infinite share their stand-ins."""
+    which = {n: infinite & np.isinf(x) for n, x in values.items()}
+    code = sum(mask.astype(np.int64) << i for i, mask in enumerate(which.values()))
+    for pattern in np.unique(code[infinite]):
+        where = np.flatnonzero(infinite & (code == pattern))
+        names = [n for n in values if which[n][where[0]]]
+        rounded: dict[str, list[Floats]] = {n: [] for n in points.columns}
+        for exponents in _stand_ins(len(names)):
+            moved = {n: x[where].astype(object) for n, x in values.items()}
+            moved |= {n: _replaced(values[n][where], e) for n, e in zip(names, exponents, strict=True)}
+            found = enclose(formula, moved, fmt, wrt=wrt, order=order)
+            for n, column in found.columns.items():
+                rounded[n].append(round_exact(to_exact(column, fmt, found.settled[n]), fmt))
+        for n, trials in rounded.items():
+            agreed = np.logical_and.reduce([r == trials[0] for r in trials])
+            result = Exact.from_float64(np.where(agreed, trials[0], np.nan))
+            points.columns[n] = points.columns[n].put(where, result)
+            points.undefined[n][where] |= ~agreed
 
 
-def _stand_ins(inputs: int) -> list[tuple[int, ...]]:
-    """Exponents for each input's infinities: both sizes, and for several inputs in every order."""
+def _stand_ins(infinities: int) -> Iterator[tuple[int, ...]]:
+    """Exponents for each infinite input: both sizes, and for several inputs in every order."""
     low, high = _INFINITIES
-    if inputs == 1:
-        return [(low,), (high,)]
-    mixed = [tuple(high if i == k else low for i in range(inputs)) for k in range(inputs)]
-    return [(low,) * inputs, (high,) * inputs, *mixed]
+    if infinities <= 3:
+        yield from itertools.product((low, high), repeat=infinities)
+        return
+    yield from ((low,) * infinities, (high,) * infinities)
+    yield from (tuple(high if i == k else low for i in range(infinities)) for k in range(infinities))
 
 
 def _replaced(x: Floats, exponent: int) -> Objects:
@@ -156,10 +170,14 @@ def _at_nan(
     if not len(where):
         return
     seen: list[Floats] = []
-    for probe in _PROBES:
-        moved = {n: np.where(np.isfinite(x[where]), x[where], probe).astype(object) for n, x in values.items()}
+    for k in range(len(_PROBES)):
+        moved = {}
+        for i, (n, x) in enumerate(values.items()):
+            # Several NaNs stand for several numbers.
+            number = _PROBES[(k + i) % len(_PROBES)]
+            moved[n] = _replaced(np.where(np.isnan(x[where]), number, x[where]), _INFINITIES[0])
         found = enclose(formula, moved, fmt)
-        seen.append(to_exact(found.columns["value"], fmt, found.settled).to_float64())
+        seen.append(to_exact(found.columns["value"], fmt, found.settled["value"]).to_float64())
     with np.errstate(invalid="ignore"):
         changes = np.logical_or.reduce([(s != seen[0]) & ~np.isnan(s) for s in seen])
     points.nan_expected[where] = changes
@@ -173,15 +191,19 @@ def _at_ties(
     fmt: Format,
     wrt: Sequence[str],
     order: int,
+    *,
+    clamped: bool,
 ) -> None:
-    directions = _directions(len(values))
+    """The hull of gradients a step away, in every direction; undefined where it depends on the size of the step."""
+    if not len(where):
+        return
     sets: dict[str, list[list[Exact]]] = {}
-    for bits in _STEP_BITS:
-        for direction in directions:
-            found = _beside(formula, values, where, wrt, order, bits, direction)
+    for direction, straight in itertools.product(directions(wrt), (False, True) if clamped else (False,)):
+        for size, bits in enumerate(_STEP_BITS):
+            found = _beside(formula, values, where, wrt, order, bits, direction, straight)
             for n, column in found.items():
-                if n != "value":
-                    sets.setdefault(n, [[] for _ in _STEP_BITS])[_STEP_BITS.index(bits)].append(column)
+                sets.setdefault(n, [[] for _ in _STEP_BITS])[size].append(column)
+    sets.pop("value")
     for n, (near, nearer) in sets.items():
         lower, upper = _hull(near)
         bounded = _same_hull((lower, upper), _hull(nearer))
@@ -189,19 +211,66 @@ def _at_ties(
         points.upper[n] = points.upper[n].put(where, upper)
         points.undefined[n][where] = ~bounded
         points.open[n][where] = False
+    _note_vertices(points, where, wrt, [[row for row in sets[f"d:{n}"][0]] for n in wrt])
+    _exclude_second(points, where, wrt, order, fmt)
+
+
+def _note_vertices(
+    points: Points, where: npt.NDArray[Any], wrt: Sequence[str], columns: Sequence[Sequence[Exact]]
+) -> None:
+    """Keep the gradients that span the set jointly, where there are several inputs."""
+    if len(wrt) < 2:
+        return
+    # Shape (inputs, directions, points).
+    rows = np.array([[exact.to_float64() for exact in column] for column in columns])
+    for k, index in enumerate(where):
+        known = points.vertices.get(int(index))
+        found = np.unique(rows[:, :, k].T, axis=0)
+        points.vertices[int(index)] = found if known is None else np.unique(np.vstack([known, found]), axis=0)
+
+
+def _exclude_second(points: Points, where: npt.NDArray[Any], wrt: Sequence[str], order: int, fmt: Format) -> None:
+    """Second derivatives are not judged where the first is itself a set."""
     for n in wrt if order >= 2 else ():
         low, high = points.lower[f"d:{n}"], points.upper[f"d:{n}"]
         is_set = round_exact(low[where], fmt) != round_exact(high[where], fmt)
         points.undefined[f"dd:{n}"][where] |= is_set
 
 
-def _directions(inputs: int) -> list[tuple[int, ...]]:
+def _at_clamps(
+    points: Points,
+    formula: Formula,
+    values: Mapping[str, Objects],
+    where: npt.NDArray[Any],
+    fmt: Format,
+    wrt: Sequence[str],
+    order: int,
+) -> None:
+    """The clamped derivative is known; the unclamped one widens the set."""
+    if not len(where):
+        return
+    part = {n: x[where] for n, x in values.items()}
+    found = enclose(formula, part, fmt, wrt=wrt, order=order, straight=True)
+    straight = {n: to_exact(c, fmt, found.settled[n]) for n, c in found.columns.items()}
+    for n in points.columns:
+        if n == "value":
+            continue
+        lower, upper = _hull([points.lower[n][where], points.upper[n][where], straight[n]])
+        points.lower[n] = points.lower[n].put(where, lower)
+        points.upper[n] = points.upper[n].put(where, upper)
+        points.undefined[n][where] |= np.isnan(lower.hi) | np.isnan(upper.hi)
+        points.open[n][where] = False
+    _note_vertices(points, where, wrt, [[points.columns[f"d:{n}"][where], straight[f"d:{n}"]] for n in wrt])
+    _exclude_second(points, where, wrt, order, fmt)
+
+
+def directions(wrt: Sequence[str]) -> list[dict[str, int]]:
     """Directions out of a tie: +-1 for one input; generic integer vectors and their opposites for several."""
-    if inputs == 1:
-        return [(1,), (-1,)]
-    rng = np.random.default_rng(inputs)
-    generic = [tuple(int(v) for v in rng.integers(-997, 998, inputs)) for _ in range(4 * 2**inputs)]
-    return [d for g in generic for d in (g, tuple(-v for v in g))]
+    if len(wrt) == 1:
+        return [{wrt[0]: 1}, {wrt[0]: -1}]
+    rng = np.random.default_rng(len(wrt))
+    generic = rng.integers(1, 998, (_DIRECTION_PAIRS, len(wrt))) * rng.choice([-1, 1], (_DIRECTION_PAIRS, len(wrt)))
+    return [{n: sign * int(d) for n, d in zip(wrt, row, strict=True)} for row in generic for sign in (1, -1)]
 
 
 def _beside(
@@ -211,16 +280,16 @@ def _beside(
     wrt: Sequence[str],
     order: int,
     bits: int,
-    direction: tuple[int, ...],
+    direction: Mapping[str, int],
+    straight: bool,
 ) -> dict[str, Exact]:
     with ARB.precision(_TIE_PRECISION):
         moved: dict[str, Objects] = {}
-        for (n, x), d in zip(values.items(), direction, strict=True):
+        for n, x in values.items():
             scales = np.where(x[where] == 0, 2.0**_ZERO_SCALE, x[where])
-            step = arb((d, -bits))
+            step = arb((direction.get(n, 0), -bits))
             moved[n] = np.array([arb(float(v)) + abs(arb(float(s))) * step for v, s in zip(x[where], scales)])
-        found, _ = derivatives(formula, ARB, moved, wrt, order)
-        assert ctx.prec == _TIE_PRECISION
+        found, _ = derivatives(formula, ARB, moved, wrt, order, straight=straight)
         return {n: _sharp(column) for n, column in found.items()}
 
 
@@ -260,6 +329,3 @@ def _same_hull(a: tuple[Exact, Exact], b: tuple[Exact, Exact]) -> Bools:
             vx, vy = x.to_float64(), y.to_float64()
             same &= np.abs(vx - vy) <= 2.0**-40 * np.maximum(np.abs(vx), np.abs(vy)) + 2.0**-1070
     return same
-
-
-Select = Callable[[npt.NDArray[Any]], Any]
