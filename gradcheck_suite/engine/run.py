@@ -18,6 +18,7 @@ from gradcheck_suite.engine.confirm import Confirmed, confirm
 from gradcheck_suite.engine.findings import Interval, intervals, worst_member
 from gradcheck_suite.engine.judge import Verdicts
 from gradcheck_suite.engine.pointwise import Judged, Subject
+from gradcheck_suite.engine.rowrun import run_rows
 from gradcheck_suite.floats import hex_of, infinity_ordinal, round_exact, to_ordinal
 from gradcheck_suite.ops.record import Op
 from gradcheck_suite.options import Settings
@@ -35,6 +36,8 @@ def run_case(case: Case, settings: Settings) -> list[Result]:
 
     An op that misbehaves becomes a finding; only a mistake in the harness raises.
     """
+    if not case.op.pointwise:
+        return run_rows(case, settings)
     started = time.perf_counter()
     order = 2 if case.direction == "double-backward" else 1
     subject = _subject(case.op, tuple(sorted(case.variant.items())), case.dtype, order, settings)

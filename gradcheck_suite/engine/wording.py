@@ -29,6 +29,11 @@ def quantity(direction: str) -> str:
     return _QUANTITY[direction]
 
 
+def failure(kind: str) -> str:
+    """How a kind of finding reads after its subject."""
+    return _SAYS[kind]
+
+
 def decimal(value: float) -> str:
     """A float as people write it: shortest decimal that reads back."""
     return repr(int(value)) if value == value and abs(value) < 1e6 and value == int(value) else repr(value)
@@ -41,7 +46,7 @@ def sentence(
     where = ", ".join(f"{n} = {decimal(x)} ({hex_of(x)})" for n, x in point.items())
     size = "" if ulp == float("inf") else f", {ulp:.6g} ULP"
     return (
-        f"{label} {dtype}: the {quantity(direction)} {_SAYS[kind]}: at {where} "
+        f"{label} {dtype}: the {quantity(direction)} {failure(kind)}: at {where} "
         f"torch computes {decimal(got)}, exact is {shorter(exact)}{size}."
     )
 

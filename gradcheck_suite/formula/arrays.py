@@ -32,7 +32,7 @@ _INFINITIES = (2000, 5000)
 _NAN_STAND_INS = (-700.25, -1.5, 0.375, 2.5, 650.75)
 # A ball that is still NaN here comes from a pole or a domain, not from lack of precision.
 _POLE_PRECISION = 1024
-_MIXED_ORDERS = 4
+_AROUND_ZERO = np.frompyfunc(lambda ball: ball.contains(0), 1, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +79,12 @@ class Reference:
 
 def evaluate(problem: Problem, field: Any, wanted: Wanted) -> tuple[dict[str, Objects], Context]:
     """Flat columns in one arithmetic at its present precision, and the context with its ties."""
+    # Rough binary64 values choose shifts and signs; that they overflow is of no consequence.
+    with np.errstate(all="ignore"):
+        return _evaluate(problem, field, wanted)
+
+
+def _evaluate(problem: Problem, field: Any, wanted: Wanted) -> tuple[dict[str, Objects], Context]:
     m = Context(field)
     variables = {n: m.variable(_array(x)) for n, x in problem.inputs.items()}
     value = _outputs(problem, m, variables)
@@ -94,7 +100,7 @@ def evaluate(problem: Problem, field: Any, wanted: Wanted) -> tuple[dict[str, Ob
 
 def _outputs(problem: Problem, m: Context, variables: Mapping[str, Variable]) -> Array:
     """All outputs as one flat array."""
-    reals = {n: constant(m.field, _array(x)) for n, x in problem.reals.items()}
+    reals = {n: m.const(x if isinstance(x, Array) else _array(x)) for n, x in problem.reals.items()}
     found = problem.formula(m, *variables.values(), **reals, **problem.fixed)
     parts = [m.const(part).reshape(-1) for part in (found if isinstance(found, tuple) else (found,))]
     return parts[0] if len(parts) == 1 else m.concat(parts)
@@ -134,7 +140,15 @@ class _Enclosed:
     tie: bool
 
     def exact(self, fmt: Format) -> dict[str, Exact]:
-        return {n: to_exact(c, fmt, self.settled[n]) for n, c in self.balls.items()}
+        """Midpoints; a settled ball around 0 is too small to differ from 0 in the format, under any cotangent."""
+        found = {}
+        for n, column in self.balls.items():
+            exact = to_exact(column, fmt, self.settled[n])
+            zero = self.settled[n] & _AROUND_ZERO(column).astype(bool)
+            if zero.any():
+                exact = exact.put(zero, Exact.from_float64(np.zeros(int(zero.sum()))))
+            found[n] = exact
+        return found
 
 
 def enclose(problem: Problem, fmt: Format, wanted: Wanted) -> _Enclosed:
@@ -224,13 +238,13 @@ def at_stand_ins(problem: Problem, exponents: Sequence[int] = ()) -> Problem:
 
 
 def _orders(count: int) -> Iterator[list[int]]:
-    """Exponents for each infinity: all alike at both sizes, each of the first alone greater, and the last."""
+    """Exponents for each infinity: all alike at both sizes, then such that every two differ in some order."""
     low, high = _INFINITIES
     yield [low] * count
     yield [high] * count
-    if count > 1:
-        alone = {*range(min(count, _MIXED_ORDERS)), count - 1}
-        yield from ([high if i == k else low for i in range(count)] for k in sorted(alone))
+    for bit in range((count - 1).bit_length()):
+        yield [high if i >> bit & 1 else low for i in range(count)]
+        yield [low if i >> bit & 1 else high for i in range(count)]
 
 
 def _count(problem: Problem, special: Callable[[Any], Any]) -> int:
@@ -268,3 +282,65 @@ def reference_mpmath(problem: Problem, wanted: Wanted, bits: int) -> dict[str, O
     with MPMATH.precision(bits):
         columns, _ = evaluate(at_stand_ins(problem), MPMATH, wanted)
     return columns
+
+
+def sensitivities(problem: Problem, wanted: Wanted, column: str, entry: int) -> dict[str, Floats]:
+    """z * d(entry of column)/dz for every number z of the call, the cotangent ("cotangent") included, roughly.
+
+    For signs and first-order estimates, not for verdicts; a column of second derivatives is taken for a constant.
+    """
+    with ARB.precision(128), np.errstate(all="ignore"):
+        if column == "value":
+            slopes = _slopes_of_value(problem, entry)
+        elif column.startswith("d:"):
+            slopes = _slopes_of_gradient(problem, wanted, column[2:], entry)
+        else:
+            slopes = {n: np.ones(_array(x).shape) for n, x in (*problem.inputs.items(), *problem.reals.items())}
+            slopes["cotangent"] = np.ones(1)
+        return slopes
+
+
+def _slopes_of_value(problem: Problem, entry: int) -> dict[str, Floats]:
+    m = Context(ARB)
+    variables, reals = _all_variables(m, problem)
+    value = _outputs(replace(problem, reals=reals), m, variables)
+    one_hot = np.full(value.size, ARB.zero, dtype=object)
+    one_hot[entry] = ARB.one
+    names = [*variables, *reals]
+    both = [*variables.values(), *reals.values()]
+    slopes = {n: _rough(v.value, g) for n, v, g in zip(names, both, gradient(value, one_hot, both), strict=True)}
+    return {**slopes, "cotangent": np.ones(1)}
+
+
+def _slopes_of_gradient(problem: Problem, wanted: Wanted, name: str, entry: int) -> dict[str, Floats]:
+    """Along the axis of one entry, the dual part of every gradient is a row of the (symmetric) matrix of second
+    derivatives, and the dual part of the value the derivative by the cotangent."""
+    dual = DualField(ARB)
+    m = Context(dual)  # type: ignore[arg-type]  # DualField sets its functions dynamically
+    variables, reals = _all_variables(m, problem)
+    seed = variables[name].value.reshape(-1)
+    seed[entry] = Dual(seed[entry].v, ARB.one)
+    variables[name] = Variable(dual, seed.reshape(variables[name].shape))  # type: ignore[arg-type]
+    value = _outputs(replace(problem, reals=reals), m, variables)
+    cotangent = _numbers(dual, wanted.cotangent(value.size))
+    names = [*variables, *reals]
+    both = [*variables.values(), *reals.values()]
+    grads = gradient(value, cotangent, both)
+    slopes = {n: _rough_dual(v.value, g) for n, v, g in zip(names, both, grads, strict=True)}
+    slopes["cotangent"] = _rough_dual(cotangent, value.value)
+    return slopes
+
+
+def _all_variables(m: Context, problem: Problem) -> tuple[dict[str, Variable], dict[str, Any]]:
+    return (
+        {n: m.variable(_array(x)) for n, x in problem.inputs.items()},
+        {n: m.variable(_array(x)) for n, x in problem.reals.items()},
+    )
+
+
+def _rough(z: Objects, slope: Objects) -> Floats:
+    return np.asarray(np.frompyfunc(lambda a, b: float((a * b).mid()), 2, 1)(z, slope), dtype=np.float64)
+
+
+def _rough_dual(z: Objects, slope: Objects) -> Floats:
+    return np.asarray(np.frompyfunc(lambda a, b: float((a.v * b.d).mid()), 2, 1)(z, slope), dtype=np.float64)

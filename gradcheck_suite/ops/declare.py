@@ -28,6 +28,19 @@ def activation(call: Callable[..., Any], *, name: str | None = None, **options: 
     return declare
 
 
+def operation(
+    call: Callable[..., Any], *, family: str, name: str | None = None, **options: Any
+) -> Callable[[Formula], Formula]:
+    """Register an op whose entries depend on each other; `samples` states the calls to judge it on."""
+
+    def declare(formula: Formula) -> Formula:
+        op = make_op(name or formula.__name__, call, formula, family=family, pointwise=False, **options)
+        BUILTIN.register(op)
+        return formula
+
+    return declare
+
+
 def make_op(
     name: str,
     call: Callable[..., Any],

@@ -1,0 +1,59 @@
+"""Confirmation of one entry of a sample by mpmath."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mpmath
+import numpy as np
+
+from gradcheck_suite.engine.confirm import Confirmed, agrees, digits
+from gradcheck_suite.engine.subdifferential import TieVerdict
+from gradcheck_suite.floats import Exact, Format
+from gradcheck_suite.formula.arrays import Problem, Wanted, reference_mpmath
+from gradcheck_suite.formula.evaluate import confirmation_bits
+
+_MOST_BITS = 20_000
+_TIE_BITS = 3600
+_LONG = 4096
+
+
+def confirm_entry(
+    problem: Problem,
+    wanted: Wanted,
+    column: str,
+    entry: int,
+    stated: Exact,
+    fmt: Format,
+    *,
+    tie: TieVerdict | None = None,
+) -> Confirmed:
+    """Compute one entry of a flat column by mpmath, raising the precision until it agrees with `stated` (one entry).
+
+    At a tie, the element of the subdifferential is combined from mpmath's gradients at the same points nearby.
+    """
+    numbers = [x for v in (*problem.inputs.values(), *problem.reals.values()) for x in np.ravel(v)]
+    finite = sorted({abs(float(x)) for x in numbers if np.isfinite(x) and x})
+    bits = max(confirmation_bits([*finite[:1], *finite[-1:]]), _TIE_BITS if tie and tie.weights else 0)
+    infinite = any(np.isinf(x) for x in numbers)
+    # Where an infinity stood in, the stated value is the element that the limit rounds to, half an ulp away at most.
+    slack = (0.5 if infinite else 0.0) + 2.0**-16
+    most = bits if len(numbers) > _LONG else _MOST_BITS
+    while True:
+        with mpmath.workprec(bits):
+            value = _value(problem, wanted, column, entry, bits, tie)
+            close = agrees(value, stated, fmt, slack)
+            if close or bits >= most:
+                return Confirmed(decimal=digits(value, fmt, {"": np.inf if infinite else 0.0}), bits=bits, agrees=close)
+        bits *= 4
+
+
+def _value(problem: Problem, wanted: Wanted, column: str, entry: int, bits: int, tie: TieVerdict | None) -> Any:
+    if tie is None or not tie.weights:
+        return reference_mpmath(problem, wanted, bits)[column][entry]
+    total = mpmath.fsum(tie.weights)
+    parts = [
+        mpmath.mpf(w) / total * reference_mpmath(step, wanted, bits)[column][entry]
+        for w, step in zip(tie.weights, tie.steps, strict=True)
+    ]
+    return mpmath.fsum(parts)

@@ -1,0 +1,402 @@
+"""Running one case of an op whose entries depend on each other: verdicts on samples become results."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gradcheck_suite.engine import rowwording as words
+from gradcheck_suite.engine import wording
+from gradcheck_suite.engine.arguments import reproducer, written
+from gradcheck_suite.engine.calls import Raised, Unsupported
+from gradcheck_suite.engine.cases import Case
+from gradcheck_suite.engine.judge import KINDS, REASONS, SEVERITIES
+from gradcheck_suite.engine.rowconfirm import confirm_entry
+from gradcheck_suite.engine.rows import RowJudged, RowSubject
+from gradcheck_suite.floats import hex_of, round_exact
+from gradcheck_suite.inputs import cotangents
+from gradcheck_suite.ops.record import Op, Sample
+from gradcheck_suite.options import Settings
+from gradcheck_suite.results import Finding, Result, Witness, Worst
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+_AUDITED = 4
+_AUDIT_ENTRIES = 64
+
+
+def run_rows(case: Case, settings: Settings) -> list[Result]:
+    """Judge one case: one result per differentiable input (one for the forward direction)."""
+    started = time.perf_counter()
+    order = 2 if case.direction == "double-backward" else 1
+    subject = _subject(case.op, tuple(sorted(case.variant.items())), case.dtype, order, settings)
+    results = []
+    for column, wrt in columns_of(case):
+        runner = RowRunner(case, subject, column, wrt, settings)
+        results.append(runner.result(started))
+        started = time.perf_counter()
+    return results
+
+
+@lru_cache(maxsize=2)
+def _subject(op: Op, variant: Any, dtype: str, order: int, settings: Settings) -> RowSubject:
+    return RowSubject(op, dict(variant), dtype, order, settings)
+
+
+def columns_of(case: Case) -> list[tuple[str, str | None]]:
+    """The columns of a direction, each with the input that it belongs to."""
+    if case.direction == "forward":
+        return [("value", None)]
+    prefix = "d" if case.direction == "backward" else "dd"
+    return [(f"{prefix}:{n}", n) for n in case.op.inputs]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Failing entries that make one finding: one kind and reason on one probe."""
+
+    kind: str
+    reason: str | None
+    severity: str
+    probe: str
+    members: Ints
+
+
+class RowRunner:
+    """One column of one case on its way to a result."""
+
+    def __init__(self, case: Case, subject: RowSubject, column: str, wrt: str | None, settings: Settings) -> None:
+        self.case, self.subject, self.column, self.wrt, self.settings = case, subject, column, wrt, settings
+        self.label = case.op.label(case.variant)
+        self.id = case.id if wrt is None or len(case.op.inputs) == 1 else f"{case.id}::{wrt}"
+        self.disagreed = ""
+
+    def result(self, started: float) -> Result:
+        """The finished result."""
+        try:
+            raised = self._raises()
+            main = self.subject.judged(self.column)
+        except Unsupported as error:
+            return self._bare("unsupported", str(error), (), started)
+        except Raised as error:
+            return self._bare("findings", "", (self._raised(str(error), "vector", None),), started)
+        if not len(main.computed):
+            return self._bare("findings" if raised else "ok", "", tuple(raised), started)
+        findings = [*raised, *self._dtype_findings(main), *self._findings(main), *self._tie_record(main)]
+        findings += self._further_cotangents(main)
+        if "strided" in self.settings.paths:
+            findings += self._strided(main)
+        self._audit(main)
+        return self._finished(main, tuple(findings), started)
+
+    # --- findings
+
+    def _raises(self) -> list[Finding]:
+        """One finding for each message that torch raises with, on the first sample that shows it."""
+        found: dict[str, Finding] = {}
+        for k, sample in enumerate(self.subject.samples):
+            try:
+                self.subject.called(k)
+            except Raised as error:
+                if str(error) not in found:
+                    found[str(error)] = self._raised(str(error), "vector", sample)
+        return list(found.values())
+
+    def _raised(self, message: str, path: str, sample: Sample | None) -> Finding:
+        where = f" for {sample.label}" if sample else ""
+        text = f"{self.label} {self.case.dtype} {self.case.direction} raises on the {path} path{where}: {message}"
+        return Finding(id=f"{self.id}::raises.{path}", kind="raises", severity="critical", path=path, message=text)
+
+    def _dtype_findings(self, main: RowJudged) -> list[Finding]:
+        got = self.subject.called(int(main.owner[0])).dtypes[self.column]
+        if got == self.case.dtype:
+            return []
+        what = wording.quantity(self.case.direction)
+        text = f"{self.label} {self.case.dtype}: the {what} comes in {got}, not {self.case.dtype}."
+        return [Finding(id=f"{self.id}::dtype", kind="dtype", severity="major", message=text)]
+
+    def _findings(self, judged: RowJudged, fresh: Any = None) -> list[Finding]:
+        return [self._finding(judged, group) for group in self._groups(judged, fresh)]
+
+    def _groups(self, judged: RowJudged, fresh: Any = None) -> list[Group]:
+        """Failing entries by kind, reason and probe; what is excused is one group for all probes."""
+        v = judged.verdicts
+        failing = np.flatnonzero((v.kind > 0) & (True if fresh is None else fresh))
+        probes = [s.probe for s in self.subject.samples]
+        keys: dict[tuple[int, int, str], list[int]] = {}
+        for i in failing:
+            excused = SEVERITIES[v.severity[i]] == "info"
+            probe = "" if excused else probes[judged.owner[i]]
+            keys.setdefault((int(v.kind[i]), int(v.reason[i]), probe), []).append(int(i))
+        return [self._group(judged, key, np.array(members)) for key, members in sorted(keys.items())]
+
+    def _group(self, judged: RowJudged, key: tuple[int, int, str], members: Ints) -> Group:
+        witness = self._simplest(judged, members)
+        return Group(
+            kind=KINDS[key[0]],
+            reason=REASONS[key[1]] or None,
+            severity=SEVERITIES[int(judged.verdicts.severity[members].min())],
+            probe=self.subject.samples[judged.owner[witness]].probe,
+            members=members,
+        )
+
+    def _simplest(self, judged: RowJudged, members: Ints) -> int:
+        """The witness: of the members with nearly the largest error one of the shortest samples."""
+        v = judged.verdicts
+        grave = members[v.severity[members] == v.severity[members].min()]
+        errors = v.ulp[grave]
+        bad = grave[errors >= errors.max() / 16] if np.isfinite(errors.max()) else grave[np.isinf(errors)]
+        sizes = np.array([self._sample_size(int(judged.owner[i])) for i in bad])
+        return int(bad[np.lexsort((bad, -v.ulp[bad], sizes))[0]])
+
+    def _sample_size(self, k: int) -> int:
+        sample = self.subject.samples[k]
+        return sum(int(np.size(x)) for x in (*sample.inputs.values(), *sample.extra.values()))
+
+    def _finding(self, judged: RowJudged, group: Group) -> Finding:
+        i = self._simplest(judged, group.members)
+        witness, confirmed = self._witness(judged, i)
+        lo, hi, share, points = self._extent(judged, group)
+        parts = [group.kind, group.reason or "", judged.path, group.probe.replace(" ", "-")]
+        parts.append("" if judged.cotangent == "mixed" else f"cotangent={judged.cotangent}")
+        return Finding(
+            id=f"{self.id}::" + ".".join(p for p in parts if p),
+            kind=group.kind,  # type: ignore[arg-type]
+            severity=group.severity,  # type: ignore[arg-type]
+            status="documented" if group.reason == "documented" else "new",
+            reason=group.reason,  # type: ignore[arg-type]
+            path=judged.path,
+            probe=group.probe,
+            lo=hex_of(lo),
+            hi=hex_of(hi),
+            fixed={} if judged.cotangent == "mixed" else {"cotangent": judged.cotangent},
+            share=share,
+            points=points,
+            witness=witness,
+            confirmed_by=confirmed,
+            message=self._message(judged, i, group, witness),
+            reproducer=self._reproducer(judged, i, witness.exact),
+        )
+
+    def _extent(self, judged: RowJudged, group: Group) -> tuple[float, float, float, int]:
+        """Ends on the probe, the part of the samples between them that fail, and how many fail in all."""
+        owners = np.unique(judged.owner[group.members])
+        samples = self.subject.samples
+        places = [self._at(k) for k in owners if samples[k].probe == group.probe]
+        lo, hi = min(places), max(places)
+        between = [k for k in np.unique(judged.owner) if samples[k].probe == group.probe and lo <= self._at(k) <= hi]
+        return lo, hi, round(len(places) / max(len(between), 1), 6), len(owners)
+
+    def _at(self, k: int) -> float:
+        at = self.subject.samples[k].at
+        return float(k) if at is None else float(at)
+
+    def _message(self, judged: RowJudged, i: int, group: Group, witness: Witness) -> str:
+        sample = self.subject.samples[judged.owner[i]]
+        text = words.sentence(
+            self.label,
+            self.case.dtype,
+            self.case.direction,
+            self.wrt if len(self.case.op.inputs) > 1 else None,
+            kind=group.kind,
+            where=words.place(sample, self._index(judged, i), judged.cotangent),
+            got=float(judged.computed[i]),
+            exact=witness.exact,
+            ulp=witness.ulp,
+        )
+        if group.reason == "documented" and self.case.op.documented_reason:
+            text += f" Documented: {self.case.op.documented_reason}."
+        return text
+
+    def _index(self, judged: RowJudged, i: int) -> tuple[int, ...]:
+        """The entry's place in its tensor; with several outputs, the number of the output comes first."""
+        k, flat = int(judged.owner[i]), int(judged.entry[i])
+        if self.wrt is not None:
+            shape = np.shape(self.subject.samples[k].inputs[self.wrt])
+            return tuple(int(j) for j in np.unravel_index(flat, shape)) if shape else ()
+        shapes = self.subject.called(k, judged.path, judged.cotangent).shapes
+        for number, shape in enumerate(shapes):
+            size = int(np.prod(shape))
+            if flat < size:
+                inner = tuple(int(j) for j in np.unravel_index(flat, shape)) if shape else ()
+                return (number, *inner) if len(shapes) > 1 else inner
+            flat -= size
+        raise IndexError(flat)
+
+    def _witness(self, judged: RowJudged, i: int) -> tuple[Witness, str | None]:
+        sample = self.subject.samples[judged.owner[i]]
+        got = float(judged.computed[i])
+        decimal, confirmed = self._confirm(judged, i)
+        try:
+            gap = abs(got - float(decimal))
+        except ValueError:
+            gap = np.nan
+        witness = Witness(
+            inputs=self._inputs(judged, i, sample),
+            got=hex_of(got),
+            exact=decimal,
+            ulp=float(judged.verdicts.ulp[i]),
+            abs_error=gap if np.isfinite(gap) else None,
+        )
+        return witness, confirmed
+
+    def _inputs(self, judged: RowJudged, i: int, sample: Sample) -> dict[str, Any]:
+        inputs = {n: written(x) for n, x in (*sample.inputs.items(), *sample.extra.items())}
+        if self.wrt is not None:
+            inputs["cotangent"] = written(self._cotangent(judged, i))
+        if index := self._index(judged, i):
+            inputs["entry"] = list(index)
+        return inputs
+
+    def _cotangent(self, judged: RowJudged, i: int) -> Floats:
+        shapes = self.subject.called(int(judged.owner[i]), judged.path, judged.cotangent).shapes
+        flat = self.subject.pattern(judged.cotangent)(sum(int(np.prod(s)) for s in shapes))
+        return flat.reshape(shapes[0]) if len(shapes) == 1 else flat
+
+    def _confirm(self, judged: RowJudged, i: int) -> tuple[str, str | None]:
+        """The exact value in decimals, and the precision at which mpmath agreed."""
+        k = int(judged.owner[i])
+        if np.isnan(judged.lower.hi[i]):
+            return "nan", None
+        confirmed = confirm_entry(
+            self.subject.problem(self.subject.samples[k]),
+            self.subject.wanted(judged.cotangent, words.order_of(self.column)),
+            self.column,
+            int(judged.entry[i]),
+            judged.lower[i : i + 1],
+            self.subject.fmt,
+            tie=judged.ties.get(k) if judged.tie[i] else None,
+        )
+        if not confirmed.agrees:
+            self.disagreed = f"arb and mpmath do not agree on {self.subject.samples[k].label}"
+        return confirmed.decimal, f"mpmath@{confirmed.bits}" if confirmed.agrees else None
+
+    def _reproducer(self, judged: RowJudged, i: int, exact: str) -> str:
+        sample = self.subject.samples[judged.owner[i]]
+        return reproducer(
+            self.case.op,
+            self.case.variant,
+            sample,
+            dtype=self.case.dtype,
+            direction=self.case.direction,
+            wrt=self.wrt,
+            index=self._index(judged, i),
+            cotangent=self._cotangent(judged, i),
+            tangents={n: cotangents.direction(np.size(x)).reshape(np.shape(x)) for n, x in sample.inputs.items()},
+            exact=exact,
+            path=judged.path,
+        )
+
+    def _tie_record(self, main: RowJudged) -> list[Finding]:
+        """Which element of the subdifferential torch picks, on the simplest tie where the choice is open."""
+        inside = [k for k in main.ties if self._is_choice(main, k)]
+        if not inside:
+            return []
+        k = min(inside, key=self._sample_size)
+        sample = self.subject.samples[k]
+        where = np.flatnonzero((main.owner == k) & main.tie)
+        at = hex_of(self._at(k))
+        text = words.choice(self.label, self.case.dtype, sample, main.entry[where], main.computed[where])
+        return [
+            Finding(
+                id=f"{self.id}::tie.choice",
+                kind="tie",
+                severity="info",
+                path=main.path,
+                probe=sample.probe,
+                lo=at,
+                hi=at,
+                points=len(inside),
+                message=text,
+            )
+        ]
+
+    @staticmethod
+    def _is_choice(main: RowJudged, k: int) -> bool:
+        mine = main.owner == k
+        return bool(main.tie[mine].any() and not main.verdicts.kind[mine & main.tie].any())
+
+    def _further_cotangents(self, main: RowJudged) -> list[Finding]:
+        """What only another cotangent shows; samples that fail with the usual one are not repeated."""
+        if self.case.direction != "backward":
+            return []
+        failing = main.owner[main.verdicts.kind > 0]
+        rest = self.subject.small[~np.isin(self.subject.small, failing)]
+        found = []
+        for name, every in (("scaled", 1), ("one-hot", 3)):
+            judged = self.subject.judged(self.column, "vector", name, rest[::every])
+            found += self._findings(judged)
+        return found
+
+    def _strided(self, main: RowJudged) -> list[Finding]:
+        """What only tensors without contiguous dimensions show."""
+        try:
+            judged = self.subject.judged_again(main, "strided")
+        except Raised as error:
+            return [self._raised(str(error), "strided", None)]
+        before = main.verdicts.take(np.flatnonzero(np.isin(main.owner, judged.owner)))
+        fresh = (judged.verdicts.kind > 0) & ((before.kind == 0) | (judged.verdicts.severity < before.severity))
+        return self._findings(judged, fresh)
+
+    # --- the result
+
+    def _audit(self, main: RowJudged) -> None:
+        """mpmath computes a fixed sample of the entries that passed; arb must agree there too."""
+        v = main.verdicts
+        short = np.array([self._sample_size(k) <= _AUDIT_ENTRIES for k in range(len(self.subject.samples))])
+        fine = np.flatnonzero((v.kind == 0) & ~np.isnan(v.ulp) & ~main.tie & short[main.owner])
+        for i in fine[:: max(len(fine) // _AUDITED, 1)][:_AUDITED]:
+            self._confirm(main, int(i))
+
+    def _finished(self, main: RowJudged, findings: tuple[Finding, ...], started: float) -> Result:
+        serious = any(f.severity != "info" for f in findings)
+        unsure = int(main.verdicts.open.sum())
+        note = self.disagreed or (f"{unsure} entries could not be decided" if unsure else "")
+        verdict = "findings" if serious else "inconclusive" if note else "ok"
+        judged = ~np.isnan(main.verdicts.ulp)
+        errors = main.verdicts.ulp[judged]
+        correct = main.computed == round_exact(main.lower, self.subject.fmt)
+        return Result(
+            **self._identity(),
+            verdict=verdict,  # type: ignore[arg-type]
+            points=int(judged.sum()),
+            sample=f"{self.settings.budget}-{len(self.subject.samples)}",
+            seconds=round(time.perf_counter() - started, 6),
+            max_ulp=float(errors.max()) if len(errors) else None,
+            p99_ulp=float(np.quantile(errors, 0.99, method="higher")) if len(errors) else None,
+            correctly_rounded=float(correct[judged].mean()) if len(errors) else None,
+            worst=self._worst(main) if len(errors) else None,
+            note=note,
+            findings=findings,
+        )
+
+    def _worst(self, main: RowJudged) -> Worst:
+        judged = np.flatnonzero(~np.isnan(main.verdicts.ulp))
+        worst = judged[main.verdicts.ulp[judged] == main.verdicts.ulp[judged].max()]
+        i = min(worst, key=lambda j: self._sample_size(int(main.owner[j])))
+        witness, _ = self._witness(main, int(i))
+        return Worst(inputs=witness.inputs, got=witness.got, exact=witness.exact, ulp=witness.ulp)
+
+    def _bare(self, verdict: str, note: str, findings: tuple[Finding, ...], started: float) -> Result:
+        seconds = round(time.perf_counter() - started, 6)
+        return Result(**self._identity(), verdict=verdict, note=note, findings=findings, seconds=seconds)  # type: ignore[arg-type]
+
+    def _identity(self) -> Mapping[str, Any]:
+        case = self.case
+        return {
+            "id": self.id,
+            "op": case.op.name,
+            "callable": case.op.callable_name,
+            "variant": case.variant,
+            "custom": case.op.custom,
+            "dtype": case.dtype,
+            "direction": case.direction,
+            "wrt": self.wrt,
+        }

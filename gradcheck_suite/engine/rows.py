@@ -1,0 +1,302 @@
+"""Judging an op whose entries depend on each other: samples, exact values and torch's results of one variant.
+
+A `RowSubject` is to a sample-wise op what `pointwise.Subject` is to an elementwise one; the entries of all samples lie
+one after another in the columns that it judges, so that the judge and the rulers are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gradcheck_suite.engine import rowcalls
+from gradcheck_suite.engine.calls import Raised
+from gradcheck_suite.engine.judge import Verdicts, judge
+from gradcheck_suite.engine.rowconditioning import excused
+from gradcheck_suite.engine.subdifferential import TieVerdict, judge_tie
+from gradcheck_suite.floats import Exact, Format, format_of
+from gradcheck_suite.formula.arrays import Problem, Reference, Wanted, reference
+from gradcheck_suite.inputs import cotangents
+from gradcheck_suite.ops.record import Op, Sample
+from gradcheck_suite.options import Settings
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+_SMALL = 256
+"""Entries of a sample that takes part in further paths and cotangents."""
+
+_LARGEST_SECOND = 2048
+"""Entries of a sample up to which second derivatives are taken: forward over reverse costs five times the rest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowJudged:
+    """Verdicts on one column of many samples.
+
+    Entry `i` of the arrays is entry `entry[i]` of the flat column of sample `owner[i]`.
+    """
+
+    column: str
+    path: str
+    cotangent: str
+    owner: Ints
+    entry: Ints
+    computed: Floats
+    lower: Exact
+    tie: Bools
+    verdicts: Verdicts
+    ties: dict[int, TieVerdict]
+
+
+class RowSubject:
+    """One variant of a sample-wise op in one dtype on its samples."""
+
+    def __init__(self, op: Op, variant: Mapping[str, Any], dtype: str, order: int, settings: Settings) -> None:
+        self.op, self.variant, self.dtype, self.order, self.settings = op, dict(variant), dtype, order, settings
+        self.fmt: Format = format_of(dtype)
+        self.params, self.reals = op.params(variant), op.reals(variant)
+        self.max_ulp = settings.max_ulp if op.max_ulp is None else op.max_ulp
+        self._called: dict[tuple[str, str, int], rowcalls.Called | Raised] = {}
+        self._references: dict[tuple[str, int], Reference] = {}
+        self._ties: dict[tuple[str, str, str, int], TieVerdict] = {}
+        self._judged: dict[tuple[str, str, str], RowJudged] = {}
+
+    @cached_property
+    def samples(self) -> tuple[Sample, ...]:
+        """The calls to judge."""
+        assert self.op.samples is not None, f"{self.op.name} is not pointwise and states no samples"
+        found = self.op.samples(self.params, self.fmt, budget=self.settings.budget, seed=self.settings.seed)
+        return tuple(s for s in found if self.order < 2 or _size(s) <= _LARGEST_SECOND)
+
+    @cached_property
+    def small(self) -> Ints:
+        """The samples that further paths and cotangents are tried on."""
+        return np.array([k for k, s in enumerate(self.samples) if _size(s) <= _SMALL], dtype=np.int64)
+
+    def problem(self, sample: Sample) -> Problem:
+        """The exact counterpart of a call."""
+        return problem_of(self.op, self.params, self.reals, sample)
+
+    def pattern(self, cotangent: str) -> cotangents.Pattern:
+        """The cotangent of that name."""
+        if cotangent == "scaled":
+            return cotangents.scaled(cotangents.mixed, 2.0**15 if self.dtype == "float16" else 2.0**16)
+        return cotangents.one_hot if cotangent == "one-hot" else cotangents.mixed
+
+    def wanted(self, cotangent: str, order: int) -> Wanted:
+        """What the reference must compute under that cotangent."""
+        return Wanted(order=order, cotangent=self.pattern(cotangent), direction=cotangents.direction)
+
+    def reference(self, k: int, cotangent: str = "mixed") -> Reference:
+        """Exact columns of sample k, computed once."""
+        order = self.order if cotangent == "mixed" else 1
+        key = (cotangent, k)
+        if key not in self._references:
+            problem = self.problem(self.samples[k])
+            self._references[key] = reference(problem, self.fmt, self.wanted(cotangent, order))
+        return self._references[key]
+
+    def called(self, k: int, path: str = "vector", cotangent: str = "mixed") -> rowcalls.Called:
+        """What torch computes on sample k, called once. Raises Unsupported or Raised as the call did."""
+        key = (path, cotangent, k)
+        if key not in self._called:
+            try:
+                self._called[key] = rowcalls.call_sample(
+                    self.op,
+                    self.variant,
+                    self.samples[k],
+                    dtype=self.dtype,
+                    order=self.order if cotangent == "mixed" else 1,
+                    cotangent=self.pattern(cotangent),
+                    direction=cotangents.direction,
+                    path=path,
+                    device=self.settings.device,
+                )
+            except Raised as error:
+                self._called[key] = error
+        found = self._called[key]
+        if isinstance(found, Raised):
+            raise found
+        return found
+
+    def judged(self, column: str, path: str = "vector", cotangent: str = "mixed", only: Ints | None = None) -> RowJudged:
+        """Verdicts on one column of the samples (of `only`), both rulers and documented deviations applied."""
+        parts = list(self._parts(column, path, cotangent, range(len(self.samples)) if only is None else only))
+        return self._judge(column, path, cotangent, parts)
+
+    def judged_again(self, main: RowJudged, path: str) -> RowJudged:
+        """Verdicts on the small samples where another path computes other numbers than `main` does."""
+        parts = []
+        for k, computed in self._parts(main.column, path, main.cotangent, self.small):
+            known = self._called.get(("vector", main.cotangent, k))
+            if isinstance(known, rowcalls.Called) and not np.array_equal(known.columns[main.column], computed, equal_nan=True):
+                parts.append((k, computed))
+        return self._judge(main.column, path, main.cotangent, parts)
+
+    def _parts(self, column: str, path: str, cotangent: str, which: Any) -> Iterator[tuple[int, Floats]]:
+        for k in which:
+            try:
+                computed = self.called(int(k), path, cotangent).columns[column]
+            except Raised:
+                continue
+            yield int(k), computed
+
+    def _judge(self, column: str, path: str, cotangent: str, parts: list[tuple[int, Floats]]) -> RowJudged:
+        refs = [self.reference(k, cotangent) for k, _ in parts]
+        for (k, computed), ref in zip(parts, refs, strict=True):
+            _check_size(self.op, self.samples[k], column, computed, ref)
+        owner = np.repeat([k for k, _ in parts], [len(c) for _, c in parts]).astype(np.int64)
+        entry = np.concatenate([np.arange(len(c)) for _, c in parts]) if parts else np.zeros(0, dtype=np.int64)
+        computed = np.concatenate([c for _, c in parts]) if parts else np.zeros(0)
+        lower = Exact.concatenate([Exact.from_float64(np.zeros(0)), *(r.columns[column] for r in refs)])
+        undefined = np.concatenate([np.zeros(0, dtype=bool), *(r.undefined[column] for r in refs)])
+        unsure = np.concatenate([np.zeros(0, dtype=bool), *(r.open[column] for r in refs)])
+        expected = None
+        if column == "value":
+            expected = np.concatenate([np.zeros(0, dtype=bool), *(r.nan_expected for r in refs)])
+        ties: dict[int, TieVerdict] = {}
+        tie = np.zeros(len(computed), dtype=bool)
+        if column != "value":
+            for (k, _), ref in zip(parts, refs, strict=True):
+                if ref.tie:
+                    found = ties[k] = self.tie_verdict(column, path, cotangent, k)
+                    where = np.flatnonzero(owner == k)
+                    lower = lower.put(where, found.nearest[column])
+                    tie[where] = found.member[column]
+                    undefined[where] |= found.undefined[column]
+                    unsure[where] = found.open[column]
+        verdicts = judge(
+            computed,
+            lower,
+            lower,
+            self.fmt,
+            max_ulp=self.max_ulp,
+            tie=tie,
+            undefined=undefined,
+            open_points=unsure,
+            nan_expected=expected,
+        )
+        found_all = RowJudged(
+            column=column,
+            path=path,
+            cotangent=cotangent,
+            owner=owner,
+            entry=entry,
+            computed=computed,
+            lower=lower,
+            tie=tie,
+            verdicts=verdicts,
+            ties=ties,
+        )
+        return self._excused(found_all)
+
+    def tie_verdict(self, column: str, path: str, cotangent: str, k: int) -> TieVerdict:
+        """The joint judgement of all gradients of a sample at a tie, made once for all inputs."""
+        prefix = column.partition(":")[0]
+        key = (prefix, path, cotangent, k)
+        if key not in self._ties:
+            called = self.called(k, path, cotangent)
+            names = [f"{prefix}:{n}" for n in self.op.inputs if f"{prefix}:{n}" in called.columns]
+            self._ties[key] = judge_tie(
+                self.problem(self.samples[k]),
+                self.fmt,
+                self.wanted(cotangent, len(prefix)),
+                {n: called.columns[n] for n in names},
+                max_ulp=self.max_ulp,
+            )
+        return self._ties[key]
+
+    def _excused(self, judged: RowJudged) -> RowJudged:
+        verdicts = judged.verdicts
+        if self.op.documented is not None:
+            verdicts = verdicts.with_reason(self._documented(judged), "documented")
+        failing = np.flatnonzero((verdicts.kind > 0) & (verdicts.severity < 4) & ~judged.tie)
+        inside = []
+        for k in np.unique(judged.owner[failing]):
+            where = failing[judged.owner[failing] == k]
+            wanted = self.wanted(judged.cotangent, _order(judged.column))
+            good = excused(
+                self.problem(self.samples[k]),
+                wanted,
+                judged.column,
+                judged.entry[where],
+                judged.computed[where],
+                judged.lower[where],
+                judged.verdicts.ulp[where],
+                self.fmt,
+            )
+            inside.append(where[good])
+        if inside:
+            verdicts = verdicts.with_reason(np.concatenate(inside), "ill-conditioned")
+        verdicts = verdicts.with_reason(np.flatnonzero(_tie_excused(judged)), "ill-conditioned")
+        return _with_verdicts(judged, verdicts)
+
+    def _documented(self, judged: RowJudged) -> Ints:
+        """Entries of the samples that the op's predicate marks as a documented deviation."""
+        assert self.op.documented is not None
+        marked = [
+            k
+            for k in np.unique(judged.owner)
+            if np.any(self.op.documented(self.params, {**self.samples[k].inputs, **self.samples[k].extra}))
+        ]
+        return np.flatnonzero(np.isin(judged.owner, marked))
+
+
+def problem_of(op: Op, params: Mapping[str, Any], reals: Mapping[str, Any], sample: Sample) -> Problem:
+    """The exact counterpart of calling `op` on a sample."""
+    exact = {n: x for n, x in sample.extra.items() if _is_real(x)}
+    fixed = {n: x for n, x in sample.extra.items() if not _is_real(x)}
+    rest = {n: v for n, v in params.items() if n not in reals}
+    return Problem(
+        formula=op.formula, inputs=sample.inputs, reals={**exact, **reals}, fixed={**rest, **fixed}
+    )
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, float) or (isinstance(value, np.ndarray) and value.dtype == np.float64)
+
+
+def _size(sample: Sample) -> int:
+    return max(int(np.size(x)) for x in sample.inputs.values())
+
+
+def _order(column: str) -> int:
+    return 0 if column == "value" else len(column.partition(":")[0])
+
+
+def _check_size(op: Op, sample: Sample, column: str, computed: Floats, ref: Reference) -> None:
+    if len(computed) != len(ref.columns[column]):
+        raise Raised(
+            f"{op.name} gives {len(computed)} numbers where its definition gives {len(ref.columns[column])} "
+            f"({column}, {sample.label})"
+        )
+
+
+def _tie_excused(judged: RowJudged) -> Bools:
+    marks = np.zeros(len(judged.owner), dtype=bool)
+    for k, found in judged.ties.items():
+        if found.ill_conditioned:
+            marks |= judged.tie & (judged.owner == k)
+    return marks
+
+
+def _with_verdicts(judged: RowJudged, verdicts: Verdicts) -> RowJudged:
+    return RowJudged(
+        column=judged.column,
+        path=judged.path,
+        cotangent=judged.cotangent,
+        owner=judged.owner,
+        entry=judged.entry,
+        computed=judged.computed,
+        lower=judged.lower,
+        tie=judged.tie,
+        verdicts=verdicts,
+        ties=judged.ties,
+    )

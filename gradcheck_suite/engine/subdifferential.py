@@ -1,0 +1,313 @@
+"""Judging gradients at ties: is the computed gradient one element of the subdifferential, all inputs jointly?
+
+The Clarke subdifferential (Clarke 1983, "Optimization and Nonsmooth Analysis", theorem 2.5.1) is the convex hull of the
+limits of gradients at points nearby.  It is sampled as just that: exact gradients at x + 2^-200 s d for fixed directions
+d, then for the directions in which the computed gradient still lies outside, since the gradient of a convex function at
+x + t d is the element of the set that is extreme in the direction d.  Coordinate intervals would not do: a gradient whose
+entries are each possible may still belong to no single convex combination.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from flint import arb
+
+from gradcheck_suite.engine.nearest import chebyshev
+from gradcheck_suite.engine.rowconditioning import COTANGENT, Signs, move
+from gradcheck_suite.floats import Exact, Format
+from gradcheck_suite.formula.arrays import Problem, Wanted, evaluate
+from gradcheck_suite.formula.fields import ARB
+from gradcheck_suite.formula.tape import Objects
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+_STEP_BITS = (200, 260)
+# The scale of a zero input: below every float64, so that no kink at a tiny parameter is jumped over.
+_ZERO_SCALE = -1074
+_SPARE_BITS = 512
+_RANDOM = 3
+_MOST_AXES = 24
+_MOST_QUERIES = 40
+_SAME = 2.0**-40
+_CONDITIONED = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TieVerdict:
+    """What the hull says of one sample, per column of gradients.
+
+    `nearest` is the element of the set nearest to the computed gradient (the computed one itself where it belongs),
+    `member` marks the entries that vary over the set, `undefined` those where nothing is judged, `open` those left
+    undecided.  `weights` and `steps` give the element as a combination of gradients at x + step.
+    """
+
+    nearest: dict[str, Exact]
+    member: dict[str, Bools]
+    undefined: dict[str, Bools]
+    open: dict[str, Bools]
+    ill_conditioned: bool = False
+    weights: tuple[float, ...] = ()
+    steps: tuple[Problem, ...] = ()
+
+
+@dataclass
+class _Hull:
+    """Exact gradients near a tie: one row of `vertices` a point, all inputs side by side."""
+
+    problem: Problem
+    wanted: Wanted
+    columns: tuple[str, ...]
+    bits: int = _STEP_BITS[0]
+    vertices: list[Objects] = field(default_factory=list)
+    points: list[Problem] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.sizes = [np.size(x) for x in self.problem.inputs.values()]
+        numbers = np.concatenate([np.abs(np.asarray(x, dtype=float)).reshape(-1) for x in self.problem.inputs.values()])
+        least = float(numbers.min(initial=1.0))
+        self.exponent = (_ZERO_SCALE if least == 0 else int(np.frexp(least)[1])) - self.bits
+        top = int(np.frexp(max(float(numbers.max(initial=1.0)), 1.0))[1])
+        self.precision = top - self.exponent + _SPARE_BITS
+
+    def moved(self, direction: Floats) -> Problem:
+        """The problem a step of the direction (all inputs flat) away."""
+        inputs, start = {}, 0
+        for (n, x), size in zip(self.problem.inputs.items(), self.sizes, strict=True):
+            part = direction[start : start + size].reshape(np.shape(x))
+            with ARB.precision(self.precision):
+                step = np.frompyfunc(lambda v, d: arb(v) + arb(d) * arb((1, self.exponent)), 2, 1)
+                moved = np.empty(np.shape(x), dtype=object)
+                moved[...] = step(np.asarray(x, dtype=object), part.astype(object))
+            inputs[n], start = moved, start + size
+        return replace(self.problem, inputs=inputs)
+
+    def gradient(self, problem: Problem) -> Objects:
+        """All columns side by side."""
+        with ARB.precision(self.precision):
+            found, _ = evaluate(problem, ARB, self.wanted)
+        return np.concatenate([found[c] for c in self.columns])
+
+    def add(self, direction: Floats) -> None:
+        """Gradients on both sides along a direction."""
+        size = np.abs(direction).max(initial=0.0)
+        if not size or not np.isfinite(size):
+            return
+        for sign in (1.0, -1.0):
+            point = self.moved(np.clip(direction / size, -1.0, 1.0) * sign)
+            vertex = self.gradient(point)
+            # Where the function is not differentiable, or not defined, nearby, there is no gradient to take a limit of.
+            if all(ball.is_finite() for ball in vertex):
+                self.vertices.append(vertex)
+                self.points.append(point)
+
+    def varies(self) -> Bools:
+        """The entries that differ over the vertices."""
+        first = self.vertices[0]
+        out = np.zeros(len(first), dtype=bool)
+        for vertex in self.vertices[1:]:
+            out |= np.array([_differ(a, b) for a, b in zip(first, vertex, strict=True)])
+        return out
+
+
+def _differ(a: arb, b: arb) -> bool:
+    # 2^-1400 is below every float; limits that are both 0 may differ by what the step itself contributes.
+    return bool(abs(a - b) > _SAME * (abs(a) + abs(b)) + arb((1, -1400)))
+
+
+def judge_tie(
+    problem: Problem, fmt: Format, wanted: Wanted, computed: Mapping[str, Floats], *, max_ulp: float
+) -> TieVerdict:
+    """Judge the computed gradients (columns of one order, flat) of a problem at a tie.
+
+    Second derivatives are not judged where the first is a set.  Where no finite hull exists, nothing is judged.
+    """
+    columns = tuple(computed)
+    got = np.concatenate(list(computed.values()))
+    hull = _Hull(problem, wanted, columns)
+    for direction in _first_directions(sum(hull.sizes)):
+        hull.add(direction)
+    if not hull.vertices or not _settles(hull, wanted):
+        return _verdict(columns, computed, _exact(hull, None, got), undefined=np.ones(len(got), dtype=bool))
+    if wanted.order >= 2 and _first_is_set(problem, wanted, columns):
+        return _verdict(columns, computed, _exact(hull, None, got), undefined=np.ones(len(got), dtype=bool))
+    _axes(hull)
+    return _judged(hull, fmt, computed, got, max_ulp)
+
+
+def _first_directions(size: int) -> Iterator[Floats]:
+    yield np.ones(size)
+    rng = np.random.RandomState(size % 2**31)
+    for _ in range(_RANDOM):
+        yield rng.uniform(-1.0, 1.0, size)
+
+
+def _axes(hull: _Hull) -> None:
+    """Along each entry that a gradient changes with, with generic noise that no tie survives."""
+    size = sum(hull.sizes)
+    rng = np.random.RandomState(7)
+    affected = np.flatnonzero(hull.varies())
+    for i in affected[affected < size][:_MOST_AXES]:
+        direction = rng.uniform(-1.0, 1.0, size) * 2.0**-8
+        direction[i] = 1.0
+        hull.add(direction)
+
+
+def _settles(hull: _Hull, wanted: Wanted) -> bool:
+    """Whether the gradients are limits: those a smaller step away are the same. One that grows has no finite hull."""
+    nearer = _Hull(hull.problem, wanted, hull.columns, _STEP_BITS[1])
+    for direction in _first_directions(sum(hull.sizes)):
+        nearer.add(direction)
+    if len(nearer.vertices) != len(hull.vertices):
+        return False
+    return not any(
+        _differ(a, b) for v, w in zip(hull.vertices, nearer.vertices, strict=True) for a, b in zip(v, w, strict=True)
+    )
+
+
+def _first_is_set(problem: Problem, wanted: Wanted, columns: tuple[str, ...]) -> bool:
+    first = _Hull(problem, replace(wanted, order=1), tuple(c.removeprefix("d") for c in columns))
+    for direction in _first_directions(sum(first.sizes)):
+        first.add(direction)
+    return not first.vertices or bool(first.varies().any())
+
+
+def _judged(hull: _Hull, fmt: Format, computed: Mapping[str, Floats], got: Floats, max_ulp: float) -> TieVerdict:
+    columns = tuple(computed)
+    member = hull.varies()
+    if not np.isfinite(got[member]).all() or not member.any():
+        return _verdict(columns, computed, _exact(hull, None, got), member=member)
+    fit = _search(hull, fmt, got, member, max_ulp)
+    inside, undecided = fit.gap <= 1.0, False
+    ill = False
+    if not inside:
+        undecided = fit.bound <= 1.0
+        ill = _inside_when_moved(hull, fmt, got, member, max_ulp)
+    nearest = _exact(hull, fit.weights, got, keep=member if inside else None)
+    kept = [(w, p) for w, p in zip(fit.weights, hull.points, strict=False) if w > 0]
+    return _verdict(
+        columns,
+        computed,
+        nearest,
+        member=member,
+        open_entries=member & undecided,
+        ill_conditioned=ill,
+        weights=tuple(float(w) for w, _ in kept),
+        steps=tuple(_dyadic_problem(p) for _, p in kept),
+    )
+
+
+def _search(hull: _Hull, fmt: Format, got: Floats, member: Bools, max_ulp: float) -> Any:
+    """Ask for extreme elements in the direction of the gap until the gap is gone or no longer closes."""
+    fit = chebyshev(_gaps(hull, fmt, got, member, max_ulp))
+    size = sum(hull.sizes)
+    for _ in range(_MOST_QUERIES):
+        if fit.gap <= 1.0:
+            break
+        known, before = len(hull.vertices), fit.norm
+        direction = np.zeros(len(got))
+        direction[member] = -fit.residual / _tolerance(hull, fmt, member, max_ulp)
+        hull.add(direction[:size] * np.linspace(1.0, 1.0 + 2.0**-20, size))
+        if len(hull.vertices) == known:
+            break
+        fit = chebyshev(_gaps(hull, fmt, got, member, max_ulp))
+        if fit.norm >= before * (1 - 2.0**-20):
+            break
+    return fit
+
+
+def _tolerance(hull: _Hull, fmt: Format, member: Bools, max_ulp: float) -> Floats:
+    """`max_ulp` units in the last place of the largest magnitude that the set has at each entry."""
+    sizes = np.array([[float(abs(b).mid()) for b in v[member]] for v in hull.vertices]).max(axis=0)
+    with np.errstate(divide="ignore"):
+        binade = np.clip(np.frexp(sizes)[1] - 1, fmt.emin, fmt.emax)
+    return np.asarray(np.ldexp(max_ulp, binade - (fmt.precision - 1)))
+
+
+def _gaps(hull: _Hull, fmt: Format, got: Floats, member: Bools, max_ulp: float) -> Floats:
+    """Vertices minus the computed gradient in units of the tolerance, one row a vertex."""
+    unit = _tolerance(hull, fmt, member, max_ulp)
+    wanted = [arb(g) for g in got[member]]
+    with ARB.precision(hull.precision):
+        rows = [[float((b - g).mid()) for b, g in zip(v[member], wanted, strict=True)] for v in hull.vertices]
+    return np.array(rows) / unit
+
+
+def _inside_when_moved(hull: _Hull, fmt: Format, got: Floats, member: Bools, max_ulp: float) -> bool:
+    """The second ruler at a tie: the hull of gradients when every number of the call moves by its own rounding."""
+    wide = _Hull(hull.problem, hull.wanted, hull.columns, hull.bits, list(hull.vertices), list(hull.points))
+    rng = np.random.RandomState(11)
+    names = {**hull.problem.inputs, **hull.problem.reals}
+    for _ in range(2 * _CONDITIONED):
+        drawn = {n: np.where(rng.uniform(size=np.shape(x)) < 0.5, -1.0, 1.0) for n, x in names.items()}
+        signs = Signs({**drawn, COTANGENT: np.where(rng.uniform(size=4096) < 0.5, -1.0, 1.0)})
+        problem, wanted = move(hull.problem, hull.wanted, signs, fmt)
+        with ARB.precision(hull.precision):
+            found, _ = evaluate(problem, ARB, wanted)
+        vertex = np.concatenate([found[c] for c in hull.columns])
+        if all(ball.is_finite() for ball in vertex):
+            wide.vertices.append(vertex)
+    return bool(chebyshev(_gaps(wide, fmt, got, member, max_ulp)).gap <= 1.0)
+
+
+def _exact(hull: _Hull, weights: Floats | None, got: Floats, keep: Bools | None = None) -> Exact:
+    """The combination of the vertices (the first one where there are no weights), `got` itself where `keep` says so."""
+    if not hull.vertices:
+        return Exact.from_float64(np.full(len(got), np.nan))
+    with ARB.precision(hull.precision):
+        if weights is None:
+            combined = hull.vertices[0]
+        else:
+            total = sum(arb(float(w)) for w in weights)
+            combined = sum(v * (arb(float(w)) / total) for w, v in zip(weights, hull.vertices, strict=True) if w)
+        exact = Exact.from_man_exp([_dyadic(b) for b in combined], rad=2.0**-70)
+    return exact if keep is None else exact.put(keep, Exact.from_float64(got[keep]))
+
+
+def _dyadic_problem(problem: Problem) -> Problem:
+    """The problem with its moved inputs as pairs (man, exp), which every arithmetic takes."""
+    pair = np.frompyfunc(lambda b: tuple(int(v) for v in b.man_exp()), 1, 1)
+    inputs = {}
+    for n, x in problem.inputs.items():
+        out = np.empty(x.shape, dtype=object)
+        for index in np.ndindex(*x.shape):
+            out[index] = pair(x[index])
+        inputs[n] = out
+    return replace(problem, inputs=inputs)
+
+
+def _dyadic(ball: arb) -> tuple[Any, Any]:
+    # What the step leaves of a limit of 0 is no value.
+    return (0, 0) if abs(ball) < arb((1, -1400)) else ball.mid().man_exp()
+
+
+def _verdict(
+    columns: tuple[str, ...],
+    computed: Mapping[str, Floats],
+    nearest: Exact,
+    *,
+    member: Bools | None = None,
+    undefined: Bools | None = None,
+    open_entries: Bools | None = None,
+    **more: Any,
+) -> TieVerdict:
+    """Flat arrays cut into columns."""
+    ends = np.cumsum([len(c) for c in computed.values()])
+    windows = {c: slice(int(end) - len(computed[c]), int(end)) for c, end in zip(columns, ends, strict=True)}
+    none = np.zeros(int(ends[-1]), dtype=bool)
+
+    def cut(flags: Bools | None) -> dict[str, Bools]:
+        return {c: (none if flags is None else flags)[w] for c, w in windows.items()}
+
+    return TieVerdict(
+        nearest={c: nearest[w] for c, w in windows.items()},
+        member=cut(member),
+        undefined=cut(undefined),
+        open=cut(open_entries),
+        **more,
+    )

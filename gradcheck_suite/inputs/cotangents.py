@@ -1,0 +1,38 @@
+"""Cotangents for ops whose outputs depend on each other: never constant, for a constant one may give 0 everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Pattern = Callable[[int], Floats]
+"""The cotangent of an output with so many entries; its values are exact in every format."""
+
+_CYCLE: Final = np.array([1.0, -1.0, 0.5, 1.5, -0.75, 2.0, -1.25, 0.25, -0.5, 1.75, -2.0])
+_DIRECTION: Final = np.array([1.0, 0.5, -1.0, -0.25, 1.5, -0.75, 2.0])
+
+
+def mixed(size: int) -> Floats:
+    """Both signs and several magnitudes; the first entry is 1, so that a scalar loss has the usual cotangent."""
+    return np.resize(_CYCLE, size)
+
+
+def direction(size: int) -> Floats:
+    """A direction for second derivatives, unlike the cotangent; the first entry is 1."""
+    return np.resize(_DIRECTION, size)
+
+
+def one_hot(size: int) -> Floats:
+    """1 at the first entry, else 0: the gradient of one output."""
+    out = np.zeros(size)
+    out[:1] = 1.0
+    return out
+
+
+def scaled(pattern: Pattern, factor: float) -> Pattern:
+    """The pattern times a power of two, such as the loss scale of mixed-precision training."""
+    return lambda size: pattern(size) * factor

@@ -1,0 +1,163 @@
+"""Adversarial rows of logits: equal entries, ties, winners by a gap, masks, mixed magnitudes; numpy only.
+
+Every row is deterministic and holds values of the format.  A row has a place on a *probe*: a curve through the space of
+rows with one parameter, such as the gap between the winner and the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import log, log2
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_suite.floats import Format, round_to
+
+Floats = NDArray[np.float64]
+
+LENGTHS: Final = {"quick": (1, 2, 3, 17), "default": (1, 2, 3, 17, 64, 512), "thorough": (1, 2, 3, 5, 17, 64, 257, 512, 4096)}
+"""Lengths of rows by budget."""
+
+PAST_FLOAT16: Final = 65_600
+"""A length past the largest float16 number, 65,504: a count or a sum of ones overflows there."""
+
+_FULL: Final = 17  # rows up to this length take part in every family
+_ORDINARY: Final = np.array([0.5, -1.25, 2.0, 0.125, -0.75, 1.5, -2.5, 0.875, 3.0, -0.25, 1.0, -1.75, 0.0625])
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Values of a format, what is hard about them, and where they lie on a probe."""
+
+    values: Floats
+    label: str
+    probe: str
+    at: float
+
+
+def rows(fmt: Format, lengths: Sequence[int]) -> Iterator[Row]:
+    """Rows of every length; the longer ones only in the families whose difficulty grows with the length."""
+    for n in lengths:
+        for row in _all(fmt, n) if n <= _FULL else _long(fmt, n):
+            values = round_to(row.values, fmt)
+            yield Row(values, f"{row.label}, length {n}", row.probe, row.at)
+
+
+def _all(fmt: Format, n: int) -> Iterator[Row]:
+    yield from _long(fmt, n)
+    yield from _levels(fmt, n)
+    yield from _shifts(fmt, n)
+    yield from _special(n)
+    if n == 1:
+        return
+    yield from _gaps(fmt, n)
+    yield from _magnitudes(fmt, n)
+    for tied in sorted({2, n - 1, n}):
+        yield Row(_top(n, tied, 1.5), f"{tied} entries tie at the maximum", "tied entries", float(tied))
+
+
+def _long(fmt: Format, n: int) -> Iterator[Row]:
+    yield Row(np.zeros(n), "equal entries", "level", 0.0)
+    yield Row(np.resize(_ORDINARY, n), "ordinary entries", "scale", 1.0)
+    if n > 1:
+        gap = -log(fmt.unit_roundoff)
+        yield Row(_winner(n, 4.0), "one winner, all others equal", "gap", 4.0)
+        yield Row(_winner(n, gap), "one winner, all others equal", "gap", float(round_to([gap], fmt)[0]))
+        yield Row(-0.25 * np.arange(n) % 64, "an arithmetic sequence", "scale", 0.25)
+
+
+def _levels(fmt: Format, n: int) -> Iterator[Row]:
+    for level in (-1.0, fmt.max / 2, -fmt.max, fmt.smallest_subnormal):
+        yield Row(np.full(n, level), "equal entries", "level", level)
+
+
+def _shifts(fmt: Format, n: int) -> Iterator[Row]:
+    """A shift that the format still resolves to quarters, one to whole steps, and a huge one."""
+    p = fmt.precision
+    for shift in (2.0 ** (p - 4), -(2.0 ** (p - 4)), 2.0 ** (p - 2)):
+        yield Row(np.resize(_ORDINARY, n) + shift, "ordinary entries shifted by a constant", "shift", shift)
+
+
+def _gaps(fmt: Format, n: int) -> Iterator[Row]:
+    half, full = -log(fmt.unit_roundoff) / 2, log(fmt.max)
+    tiny = -log(fmt.smallest_normal)
+    for gap in (fmt.unit_roundoff * 2, 2.0**-4, 1.0, half, full, tiny, 2 * tiny, fmt.max / 2):
+        rounded = float(round_to([gap], fmt)[0])
+        yield Row(_winner(n, gap), "one winner, all others equal", "gap", rounded)
+    for gap in (1.0, half, full):
+        rounded = float(round_to([gap], fmt)[0])
+        yield Row(-_winner(n, gap), "one loser, all others equal", "gap", -rounded)
+    extremes = np.full(n, -fmt.max)
+    extremes[n // 2] = fmt.max
+    yield Row(extremes, "the largest gap there is", "gap", fmt.max)
+
+
+def _magnitudes(fmt: Format, n: int) -> Iterator[Row]:
+    """Geometric sequences of both signs, and large entries that cancel around a small one."""
+    span = log2(fmt.max) - 1
+    for low, high in ((-8.0, 8.0), (-span / 2, span / 4), (0.0, 6.0)):
+        powers = 2.0 ** np.round(np.linspace(low, high, n))
+        signs = np.resize([1.0, -1.0, -1.0], n)
+        yield Row(powers * signs, "a geometric sequence of both signs", "ratio", 2.0 ** ((high - low) / n))
+    big = fmt.max / 16
+    cancelling = np.resize([big, 1.0, -big], n)
+    yield Row(cancelling, "large entries that cancel around small ones", "level", big)
+    for scale in (2.0**-10, 2.0**5, fmt.smallest_normal):
+        yield Row(np.resize(_ORDINARY, n) * scale, "ordinary entries scaled", "scale", scale)
+
+
+def _special(n: int) -> Iterator[Row]:
+    inf = np.inf
+    base = np.resize(_ORDINARY, n)
+    for masked in sorted({1, n - 1, n}):
+        if masked:
+            values = base.copy()
+            values[:masked] = -inf
+            yield Row(values, f"{masked} entries masked by -inf", "masked entries", float(masked))
+    for count in sorted({1, min(2, n)}):
+        values = base.copy()
+        values[-count:] = inf
+        yield Row(values, f"{count} entries of +inf", "infinite entries", float(count))
+    values = base.copy()
+    values[n // 2] = np.nan
+    yield Row(values, "one NaN", "NaN entries", 1.0)
+
+
+def _winner(n: int, gap: float) -> Floats:
+    out = np.zeros(n)
+    out[(n - 1) // 2] = gap
+    return out
+
+
+def _top(n: int, tied: int, gap: float) -> Floats:
+    out = np.resize(_ORDINARY, n) - 4.0
+    out[n - tied :] = gap
+    return out
+
+
+def place(row: Floats, dim: int, *, rank: int | None = None) -> Floats:
+    """The row along axis `dim` of an array: alone where dim = -1 and no rank is given, else with others beside it.
+
+    Beside it stand the same row reversed and rotated, as many as the SIMD body of a loop over the inner axes needs for
+    the short rows.
+    """
+    if dim == -1 and rank is None:
+        return row
+    rank = rank or (dim + 2 if dim >= 0 else -dim)
+    axis = dim % rank
+    inner = 33 if len(row) == _FULL and axis < rank - 1 else 3
+    shape = [2 if i < axis else 1 for i in range(rank)]
+    shape[-1] = inner if axis < rank - 1 else shape[-1]
+    shape[axis] = len(row)
+    beside = int(np.prod(shape)) // len(row)
+    stack = np.stack([_variation(row, k) for k in range(beside)])
+    rest = [n for i, n in enumerate(shape) if i != axis]
+    return np.ascontiguousarray(np.moveaxis(stack.reshape(*rest, len(row)), -1, axis))
+
+
+def _variation(row: Floats, k: int) -> Floats:
+    rotated = np.roll(row, k)
+    return rotated[::-1] if k % 2 else rotated
