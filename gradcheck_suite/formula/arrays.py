@@ -40,12 +40,14 @@ class Problem:
     """One call of `formula(m, *inputs, **reals, **fixed)`.
 
     Arrays of inputs and reals hold exact numbers: float64, or objects (ints, floats, dyadic pairs (man, exp)).
+    `straight` asks for the derivative that does not see documented clamps.
     """
 
     formula: Callable[..., Any]
     inputs: Mapping[str, Any]
     reals: Mapping[str, Any]
     fixed: Mapping[str, Any]
+    straight: bool = False
 
     @property
     def size(self) -> int:
@@ -66,8 +68,8 @@ class Wanted:
 class Reference:
     """Exact flat columns of one problem, and per column the entries that are undefined or were left undecided.
 
-    `nan_expected` marks entries of the value that must be NaN; `tie` says that some comparison was an equality, so that
-    the gradient may be a set.
+    `nan_expected` marks entries of the value that must be NaN; `tie` says that some comparison was an equality or some
+    documented clamp holds, so that the gradient may be a set.
     """
 
     columns: dict[str, Exact]
@@ -85,7 +87,7 @@ def evaluate(problem: Problem, field: Any, wanted: Wanted) -> tuple[dict[str, Ob
 
 
 def _evaluate(problem: Problem, field: Any, wanted: Wanted) -> tuple[dict[str, Objects], Context]:
-    m = Context(field)
+    m = Context(field, straight=problem.straight)
     variables = {n: m.variable(_array(x)) for n, x in problem.inputs.items()}
     value = _outputs(problem, m, variables)
     columns = {"value": value.value}
@@ -121,7 +123,7 @@ def _numbers(field: Any, values: Any) -> Objects:
 
 def _second(problem: Problem, field: Any, wanted: Wanted) -> dict[str, Objects]:
     dual = DualField(field)
-    m = Context(dual)  # type: ignore[arg-type]  # DualField sets its functions dynamically
+    m = Context(dual, straight=problem.straight)  # type: ignore[arg-type]  # DualField sets its functions dynamically
     variables = {}
     for n, x in problem.inputs.items():
         v = _numbers(field, x)
@@ -163,7 +165,7 @@ def enclose(problem: Problem, fmt: Format, wanted: Wanted) -> _Enclosed:
         poles = all(not ball.is_finite() for part in unsettled for ball in part)
         finished = not m.undecided and all(not len(part) for part in unsettled)
         if finished or bits >= (_POLE_PRECISION if poles and not m.undecided else PRECISION_CAP):
-            return _Enclosed(balls, settled, bool(m.ties))
+            return _Enclosed(balls, settled, bool(m.ties or m.clamped))
         bits *= 2
 
 
