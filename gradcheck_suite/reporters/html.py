@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import functools
-import hashlib
 import os
-from importlib import resources
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from gradcheck_suite.reporters import numbers, payload, regions, summary, words
+from gradcheck_suite.reporters import payload, regions, summary
 from gradcheck_suite.reporters.regions import Group
+from gradcheck_suite.reporters.sections import op_section
 from gradcheck_suite.reporters.summary import Row
-from gradcheck_suite.results import (
-    KINDS,
-    SEVERITIES,
-    STATUSES,
-    Document,
-    Finding,
-    Result,
-    variant_label,
-    write_text,
-)
+from gradcheck_suite.reporters.templating import script, style, template
+from gradcheck_suite.results import KINDS, SEVERITIES, STATUSES, Document, Finding, Result, write_text
 
-_SCRIPTS = ("dom", "float_line", "cursor", "pictures", "state", "filters", "page")
+_PAYLOADS = "<!-- details -->"  # text of a document cannot contain it: there < is escaped
 _LISTED = 60  # groups of findings in the list of the gravest; the matrix shows the others
 
 
@@ -36,27 +24,28 @@ def write_html(document: Document, path: str | os.PathLike[str]) -> None:
 
 
 def render_html(document: Document) -> str:
-    """The report as one HTML file without any reference to the network."""
+    """The report as one HTML file, under 5 MB, without any reference to the network."""
     rows = sorted(summary.rows(document), key=Row.weight)
-    script = _script()
     # Without a baseline everything is new, and saying so says nothing.
     baselined = any(f.status == "known" for r in document.results for f in r.findings)
-    page: str = template("index.html.j2").render(
+    page = template("index.html.j2").render(
         document=document,
         groups=regions.groups(document.results)[:_LISTED],
+        where=_where_lines,
         rows=rows,
         glance=_glance(document, rows),
         columns=summary.columns(document),
         axes=summary.axes(document),
         families=sorted({row.info.family for row in rows if row.info.family}),
         choices={"kind": KINDS, "severity": SEVERITIES[:3], "status": STATUSES},
-        payloads=_payloads(rows, baselined=baselined),
         baselined=baselined,
-        script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        style=Markup(asset("report.css")),
+        payloads=Markup(_PAYLOADS),
+        style=style(),
+        **script(),
     )
-    return page
+    details = _payloads(rows, baselined=baselined, taken=len(page.encode()))
+    before, after = page.split(_PAYLOADS)
+    return before + details + after
 
 
 def _glance(document: Document, rows: list[Row]) -> list[tuple[str, list[dict[str, Any]]]]:
@@ -81,81 +70,23 @@ def _bar(rows: list[Row], dtype: str, direction: str) -> dict[str, Any]:
     return {"direction": direction, "parts": parts}
 
 
-def _payloads(rows: list[Row], *, baselined: bool) -> list[tuple[str, str]]:
-    limit = payload.points_per_curve(rows)
-    head, answer, section = (template(f"{name}.html.j2") for name in ("op", "answer", "case"))
-
-    def render(row: Row, result: Result) -> str:
-        findings = sorted(result.findings, key=lambda f: regions.prominence(result, f))
-        return section.render(row=row, result=result, findings=findings, baselined=baselined)
-
-    return [
-        (
-            row.info.name,
-            payload.encode(
-                payload.op_payload(
-                    row,
-                    head.render(row=row),
-                    {v: answer.render(row=row, cells=row.of_variant(v)) for v in row.variants},
-                    render,
-                    limit,
-                )
-            ),
-        )
-        for row in rows
-    ]
-
-
-@functools.cache
-def environment() -> Environment:
-    """The jinja2 environment of every HTML page: autoescaped, with the reporters' words and numbers."""
-    made = Environment(
-        loader=PackageLoader("gradcheck_suite.reporters"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+def _payloads(rows: list[Row], *, baselined: bool, taken: int) -> Markup:
+    """The ops' details in scripts that no browser runs; `taken` is what the rest of the page weighs."""
+    cards = payload.cards_per_case(rows)
+    sections = [op_section(row, cards=cards, baselined=baselined) for row in rows]
+    points = payload.points_per_curve(sections, taken)
+    tag = Markup('<script type="text/plain" data-op="{}">{}</script>\n')
+    return Markup("").join(
+        tag.format(s.row.info.name, payload.encode(payload.op_payload(s, points))) for s in sections
     )
-    made.filters.update(
-        decimal=numbers.decimal,
-        short=numbers.short,
-        ulp=numbers.ulp_text,
-        shown=numbers.input_text,
-        hex=numbers.hex_text,
-    )
-    made.globals.update(
-        words=words,
-        regions=regions,
-        variant_label=variant_label,
-        lines=_where_lines,
-    )
-    return made
 
 
 def _where_lines(group: Group) -> list[dict[str, Any]]:
     """Of a group, where it holds: one line for the dtypes that share an interval."""
-    shared: dict[str, list[tuple[Result, Finding]]] = {}
-    for result, finding in group.by_dtype:
-        shared.setdefault(regions.region_text(finding, result.dtype), []).append((result, finding))
     return [
-        {"text": text, "members": members, "strips": _strip(*members[0])} for text, members in shared.items()
+        {"text": text, "members": members, "strips": _strip(*members[0])} for text, members in group.places
     ]
 
 
 def _strip(result: Result, finding: Finding) -> list[tuple[str, str]]:
     return [(finding.severity, regions.strip_path([finding], result.dtype))]
-
-
-def _script() -> str:
-    """The page's script: its parts in one strict scope of their own."""
-    return '"use strict";\n{\n' + "".join(asset(f"js/{name}.js") for name in _SCRIPTS) + "}\n"
-
-
-def template(name: str) -> Template:
-    """One of the package's templates."""
-    return environment().get_template(name)
-
-
-def asset(name: str) -> str:
-    """The text of a style sheet or script of the package."""
-    return resources.files("gradcheck_suite.reporters").joinpath("templates", name).read_text("utf-8")

@@ -2,69 +2,142 @@
 
 from __future__ import annotations
 
+import html
 import os
 import re
+from collections.abc import Iterable, Iterator
+from typing import Final
 
 from gradcheck_suite.reporters.numbers import ulp_text
-from gradcheck_suite.reporters.regions import region_text
-from gradcheck_suite.reporters.summary import Row, columns, headline, rows
-from gradcheck_suite.results import Document, Finding, Result, gravest, write_text
+from gradcheck_suite.reporters.regions import Group, groups
+from gradcheck_suite.reporters.summary import Cell, Row, axes, rows
+from gradcheck_suite.reporters.words import LEVELS, command
+from gradcheck_suite.results import Document, count_severities, write_text
 
-LIMIT_BYTES = 1_000_000  # GitHub refuses a step summary of 1 MiB
+LIMIT_BYTES: Final = 1_000_000  # GitHub refuses a step summary of 1 MiB
+_LISTED: Final = 30
+_LONGEST: Final = 200  # characters of one piece of text
+_MARKS: Final = {"critical": "🛑", "major": "🔶", "minor": "🔸", "inconclusive": "❔", "info": "ℹ️"}
 
 
 def write_markdown(document: Document, path: str | os.PathLike[str]) -> None:
-    """Write summary.md. Raises UsageError where it cannot be written."""
+    """Write summary.md. Raises UsageError where it cannot be written; what stood there stays whole."""
     write_text(path, render_markdown(document))
 
 
 def render_markdown(document: Document) -> str:
-    """The summary as GitHub-flavoured Markdown, under 1 MiB."""
-    parts = [_head(document), _gravest(document), _matrix(document)]
-    return _clip("\n\n".join(parts) + "\n")
+    """The summary as GitHub-flavoured Markdown, under 1 MiB: counts, the gravest regions, the matrix."""
+    kept, size = [], 0
+    for line in _lines(document):
+        size += len(line.encode()) + 1
+        if size > LIMIT_BYTES:
+            kept.append("\n… cut here; index.html has the rest.")
+            break
+        kept.append(line)
+    return "\n".join(kept) + "\n"
 
 
-def _head(document: Document) -> str:
-    environment = ", ".join(f"{k} {_text(v)}" for k, v in document.environment.items() if v is not None)
-    note = "" if document.complete else "\n\n**Incomplete: the run was interrupted.**"
-    return f"# Numerical stability of torch ops\n\n{_text(headline(document))}\n\n{environment}{note}"
+def _lines(document: Document) -> Iterator[str]:
+    yield from _head(document)
+    yield from _gravest(groups(document.results))
+    yield from _matrix(document)
+    yield from _environment(document)
 
 
-def _gravest(document: Document, limit: int = 30) -> str:
-    pairs = [pair for pair in gravest(document.results) if pair[1].severity != "info"]
-    if not pairs:
-        return "No finding above `info`."
-    head = ["## Gravest regions", "", "| severity | case | kind | where | ULP |", "|" + " --- |" * 5]
-    return "\n".join(head + [_finding(r, f) for r, f in pairs[:limit]])
+def _head(document: Document) -> Iterator[str]:
+    ops = len({r.op for r in document.results})
+    points = sum(r.points for r in document.results)
+    torch = document.environment.get("torch")
+    what = f"{ops} op{'' if ops == 1 else 's'}" + (f" of torch {_text(torch)}" if torch else "")
+    counts = ", ".join(f"**{n:,}** {word}" for word, n in count_severities(document.results).items())
+    yield "# Numerical stability of torch ops"
+    yield ""
+    yield f"{what}, value and gradient compared with the exact result at {points:,} points: {counts}."
+    yield ""
+    if not document.complete:
+        yield "> **Incomplete.** The run was interrupted; this is what had been checked by then."
+        yield ""
 
 
-def _finding(result: Result, finding: Finding) -> str:
-    ulp = ulp_text(finding.witness.ulp) if finding.witness else "-"
-    cells = (finding.severity, result.id, finding.kind, region_text(finding, result.dtype), ulp)
-    return "| " + " | ".join(_text(c) for c in cells) + " |"
+def _gravest(found: list[Group]) -> Iterator[str]:
+    if not found:
+        yield "No finding above `info`."
+        return
+    yield "## What is wrong"
+    yield ""
+    yield from _table(["what", "for which inputs", "worst ULP", "repeat it"], map(_group, found[:_LISTED]))
+    if len(found) > _LISTED:
+        yield ""
+        yield f"… and {len(found) - _LISTED} more of their kind; see the matrix."
 
 
-def _matrix(document: Document) -> str:
-    places = columns(document)
-    head = "| op | " + " | ".join(f"{dtype} {direction}" for dtype, direction in places) + " |"
-    return "\n".join(["## Matrix", "", head, "| --- |" + " --- |" * len(places), *map(_row, rows(document))])
+def _group(group: Group) -> list[str]:
+    result, finding = group.first
+    where = "<br>".join(
+        f"{_text(', '.join(r.dtype for r, _ in members))}: {_text(text)}" for text, members in group.places
+    )
+    severity = f"{_MARKS[finding.severity]} {finding.severity}"
+    what = f"{severity}: **{_text(group.op)}** {_text(group.direction)} {finding.kind}"
+    return [what, where, ulp_text(group.ulp), _code(command(result))]
 
 
-def _row(row: Row) -> str:
-    cells = " | ".join(f"{_text(c.word)} {c.ulp_text}" for c in row.cells)
-    return f"| {_text(row.info.name)} | {cells} |"
+def _matrix(document: Document) -> Iterator[str]:
+    """One table per direction: all columns side by side would be cut off where Markdown is read."""
+    dtypes, directions = axes(document)
+    ordered = sorted(rows(document), key=Row.weight)
+    for direction in directions:
+        yield ""
+        yield f"## {_text(direction)}"
+        yield ""
+        lines = ([_code(row.info.name), *_cells(row, direction)] for row in ordered)
+        yield from _table(["op", *map(_text, dtypes)], lines)
+    yield ""
+    yield "<details><summary>How to read this</summary>"
+    yield ""
+    for level, text in LEVELS.items():
+        yield f"- {_MARKS.get(level, '')} {level}: {text}"
+    yield ""
+    yield "An error of 0.5 ULP is perfect rounding. Each cell shows the worst over the op's variants."
+    yield ""
+    yield "</details>"
+
+
+def _cells(row: Row, direction: str) -> list[str]:
+    return [_cell(cell) for cell in row.cells if cell.direction == direction]
+
+
+def _cell(cell: Cell) -> str:
+    if cell.level == "absent":
+        return ""
+    mark = _MARKS.get(cell.level, "")
+    word = f"**{cell.word}**" if cell.findings else cell.word
+    return f"{mark} {word} {cell.ulp_text}".strip()
+
+
+def _environment(document: Document) -> Iterator[str]:
+    known = {f"gradcheck_suite {k}" if k == "version" else k: v for k, v in document.tool.items()}
+    known |= document.environment
+    yield ""
+    yield "Environment: " + ", ".join(f"{_text(k)} {_text(v)}" for k, v in known.items() if v is not None)
+
+
+def _table(head: list[str], lines: Iterable[list[str]]) -> Iterator[str]:
+    yield "| " + " | ".join(head) + " |"
+    yield "|" + " --- |" * len(head)
+    for cells in lines:
+        yield "| " + " | ".join(cells) + " |"
+
+
+def _code(text: str) -> str:
+    """Text as code: in <code> where it holds what backticks, or a pipe inside a table, cannot quote."""
+    plain = text.isprintable() and len(text) <= _LONGEST and not set(text) & set("`|<>&")
+    return f"`{text}`" if plain and text.strip() else f"<code>{_text(text)}</code>"
 
 
 def _text(value: object) -> str:
-    """Text that neither Markdown nor the HTML in it can take for markup."""
-    one_line = " ".join(str(value).split())
-    shown = one_line if len(one_line) <= 200 else one_line[:199] + "…"
-    escaped = re.sub(r"([\\`*_\[\]()#|~!])", r"\\\1", shown)
-    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def _clip(text: str) -> str:
-    if len(text.encode()) <= LIMIT_BYTES:
-        return text
-    kept = text.encode()[: LIMIT_BYTES - 100].decode(errors="ignore")
-    return kept[: kept.rindex("\n")] + "\n\n… cut here; the rest is in index.html.\n"
+    """Text that neither Markdown nor the HTML in it can take for markup, on one line."""
+    printable = "".join(c if c.isprintable() else " " for c in str(value))
+    one_line = " ".join(printable.split())
+    shown = one_line if len(one_line) <= _LONGEST else one_line[: _LONGEST - 1] + "…"
+    escaped = html.escape(re.sub(r"([\\`*_\[\]#|~!])", r"\\\1", shown), quote=False)
+    return escaped.replace("@", "&#64;").replace("://", "&#58;//")  # names nobody, links nowhere

@@ -6,29 +6,38 @@ import base64
 import gzip
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from gradcheck_suite.reporters.numbers import value_of
 from gradcheck_suite.reporters.regions import region_text
+from gradcheck_suite.reporters.sections import Section
 from gradcheck_suite.reporters.summary import Row, cell
 from gradcheck_suite.results import Curve, Grid, Result, variant_label
 
-# A point costs about 11 bytes of the page: two numbers of a few digits, gzipped, then a third more for base64.
-# All curves together stay near 3 MB, so that the page stays under 5.
-POINTS_OF_PAGE: Final = 280_000
-POINTS_OF_CURVE: Final = (48, 400)
+# What the page may weigh, and what its parts cost once they are gzipped and a third more for base64 is added.
+PAGE_BYTES: Final = 4_700_000
+_BYTES_OF_CARD: Final = 480  # a finding in full, with its reproducer
+_BYTES_OF_CHARACTER: Final = 0.1  # of HTML, which repeats itself
+_BYTES_OF_POINT: Final = 11
+POINTS_OF_CURVE: Final = (24, 400)
 # Digits that give back the float itself for the narrow formats; for float64 enough to read.
 _DIGITS: Final = {"float64": 9, "float32": 9, "float16": 5, "bfloat16": 4}
 
-Render = Callable[[Row, Result], str]
+
+def cards_per_case(rows: Iterable[Row]) -> int:
+    """How many findings each case may show in full so that they take at most half of the page."""
+    counts = [sum(f.severity != "info" for f in result.findings) for row in rows for result in row.results]
+    room = PAGE_BYTES / 2 / _BYTES_OF_CARD
+    return next((k for k in (100, 20, 8, 4, 2) if sum(min(n, k) for n in counts) <= room), 1)
 
 
-def points_per_curve(rows: Iterable[Row]) -> int:
-    """How many points each curve may keep so that the page stays within its size."""
-    curves = sum(len(_curves(result, row)) for row in rows for result in row.results)
+def points_per_curve(sections: Sequence[Section], taken: int) -> int:
+    """How many points each curve may keep, where the rest of the page takes `taken` bytes."""
+    curves = sum(len(_curves(result, s.row)) for s in sections for result in s.row.results)
+    room = PAGE_BYTES - taken - _BYTES_OF_CHARACTER * sum(map(len, sections))
     least, most = POINTS_OF_CURVE
-    return max(least, min(most, POINTS_OF_PAGE // max(1, curves)))
+    return max(least, min(most, int(room / _BYTES_OF_POINT / max(1, curves))))
 
 
 def encode(data: Any) -> str:
@@ -38,18 +47,18 @@ def encode(data: Any) -> str:
     return base64.b64encode(gzip.compress(text.encode(), compresslevel=6, mtime=0)).decode("ascii")
 
 
-def op_payload(row: Row, head: str, answers: dict[str, str], section: Render, limit: int) -> dict[str, Any]:
-    """Everything about one op.
-
-    `head` is the HTML above all, `answers` the HTML of each variant's table, `section` renders one case.
-    """
+def op_payload(section: Section, points: int) -> dict[str, Any]:
+    """Everything about one op that is drawn on demand, with curves of about `points` points at most."""
     axes: dict[tuple[float, ...], int] = {}
-    cases = [_case(row, result, section(row, result), axes, limit) for result in row.results]
-    return {"head": head, "answers": answers, "cases": cases, "axes": list(axes)}
+    cases = [
+        _case(section.row, result, html, axes, points)
+        for result, html in zip(section.row.results, section.cases, strict=True)
+    ]
+    return {"head": section.head, "answers": section.answers, "cases": cases, "axes": list(axes)}
 
 
 def _case(
-    row: Row, result: Result, html: str, axes: dict[tuple[float, ...], int], limit: int
+    row: Row, result: Result, html: str, axes: dict[tuple[float, ...], int], points: int
 ) -> dict[str, Any]:
     seen = cell(result.dtype, result.direction, [result])
     return {
@@ -61,7 +70,7 @@ def _case(
         "level": seen.level,
         "word": seen.word,
         "html": html,
-        "curves": [_curve(curve, result.dtype, axes, limit) for curve in _curves(result, row)],
+        "curves": [_curve(curve, result.dtype, axes, points) for curve in _curves(result, row)],
         "regions": _regions(result),
         "grid": _grid(result.grid) if result.grid else None,
     }

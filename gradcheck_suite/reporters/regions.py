@@ -103,6 +103,19 @@ class Group:
         return self.members[0]
 
     @property
+    def ulp(self) -> float | None:
+        """The largest ULP error among the witnesses; None where no member has one."""
+        return max((f.witness.ulp for _, f in self.members if f.witness), default=None)
+
+    @property
+    def places(self) -> list[tuple[str, list[tuple[Result, Finding]]]]:
+        """Where the group holds, as text, each with the members of the dtypes that share it."""
+        shared: dict[str, list[tuple[Result, Finding]]] = {}
+        for result, finding in self.by_dtype:
+            shared.setdefault(region_text(finding, result.dtype), []).append((result, finding))
+        return list(shared.items())
+
+    @property
     def by_dtype(self) -> list[tuple[Result, Finding]]:
         """The gravest member of each dtype, in the usual order of dtypes."""
         found: dict[str, tuple[Result, Finding]] = {}

@@ -38,7 +38,8 @@ class Cell:
     """One op in one dtype and direction, the worst over its variants and inputs.
 
     `level` is one of LEVELS and stands for the colour, `word` is what the cell says: a kind of finding, the
-    reason why a large error is none, or a verdict. `findings` are those above `info`, most pressing first; `remarks` counts the others.
+    reason why a large error is none, or a verdict. `findings` are those above `info`, most pressing first;
+    `remarks` counts the others.
     """
 
     dtype: str

@@ -7,75 +7,93 @@ from collections import Counter
 from collections.abc import Iterator
 
 from gradcheck_suite.reporters.numbers import ulp_text
-from gradcheck_suite.reporters.regions import region_text
+from gradcheck_suite.reporters.regions import Group, groups
 from gradcheck_suite.reporters.words import command
-from gradcheck_suite.results import Document, Finding, Result, count_severities, count_verdicts, gravest
+from gradcheck_suite.results import DTYPES, Document, count_severities, count_verdicts
 
 WIDTH = 80
+_INDENT = " " * 11
 
 
 def render_terminal(
     document: Document, *, report: str | None = None, limit: int = 8, width: int = WIDTH
 ) -> str:
-    """The summary as plain text, no line longer than `width`.
+    """The summary as plain text; no line is longer than `width` but for a path or a command to copy.
 
-    `report` is the path of the HTML report to point at; `limit` bounds the findings listed.
+    `report` is the path of the HTML report to point at; `limit` bounds the groups of findings listed.
     """
-    return "\n".join(line for part in _parts(document, report, limit, width) for line in part) + "\n"
+    return "\n".join(_lines(document, report, limit, width)) + "\n"
 
 
-def _parts(document: Document, report: str | None, limit: int, width: int) -> Iterator[list[str]]:
-    yield _checked(document, width)
-    worst = [pair for pair in gravest(document.results) if pair[1].severity != "info"]
-    yield _worst(worst, limit, width)
+def _lines(document: Document, report: str | None, limit: int, width: int) -> Iterator[str]:
+    yield from _checked(document, width)
+    worst = groups(document.results)
+    yield from _worst(worst, limit, width)
     if report is not None:
-        yield _wrapped(f"report: {report}", width, indent="        ")
+        yield f"report: {report}"
     if worst:
-        yield _wrapped(f"repeat one: {command(worst[0][0])}", width, indent="  ")
+        yield f"repeat one: {command(worst[0].first[0])}"
 
 
-def _checked(document: Document, width: int) -> list[str]:
-    environment = document.environment
-    ops = len({r.op for r in document.results})
-    points = sum(r.points for r in document.results)
-    verdicts = {word: n for word, n in count_verdicts(document.results).items() if n}
+def _checked(document: Document, width: int) -> Iterator[str]:
+    results, environment = document.results, document.environment
+    points = sum(r.points for r in results)
     where = " ".join(str(environment[k]) for k in ("device", "cpu_capability") if environment.get(k))
-    lines = [
-        f"gradcheck: {ops} ops, {len(document.results)} results, {points:,} points"
-        + (f"; torch {environment['torch']}" if environment.get("torch") else "")
-        + (f", {where}" if where else ""),
-        "verdicts:  " + (", ".join(f"{n} {word}" for word, n in verdicts.items()) or "none"),
-        "findings:  " + ", ".join(f"{n} {word}" for word, n in count_severities(document.results).items()),
-    ]
+    checked = f"gradcheck: {_number(len({r.op for r in results}), 'op')}, {_number(len(results), 'result')}, "
+    checked += f"{points:,} points"
+    if environment.get("torch"):
+        checked += f"; torch {environment['torch']}" + (f", {where}" if where else "")
+    verdicts = [f"{n} {word}" for word, n in count_verdicts(results).items() if n]
+    findings = [f"{n} {word}" for word, n in count_severities(results).items()]
+    yield from _wrapped(checked, width)
+    yield from _wrapped("verdicts:  " + (", ".join(verdicts) or "none"), width)
+    yield from _wrapped("findings:  " + ", ".join(findings), width)
     if not document.complete:
-        lines.append("INCOMPLETE: the run was interrupted; this is what had been checked by then.")
-    return [piece for line in lines for piece in _wrapped(line, width, indent="           ")]
+        yield from _wrapped("INCOMPLETE: interrupted; this is what had been checked by then.", width)
 
 
-def _worst(worst: list[tuple[Result, Finding]], limit: int, width: int) -> list[str]:
+def _worst(worst: list[Group], limit: int, width: int) -> Iterator[str]:
     if not worst:
-        return []
-    lines = ["worst findings:"]
-    for result, finding in worst[:limit]:
-        lines += _finding_lines(result, finding, width)
-    if len(worst) > limit:
-        hidden = Counter(f.severity for _, f in worst[limit:])
-        lines.append(f"  ... and {', '.join(f'{n} {word}' for word, n in hidden.items())} more")
-    return lines
+        return
+    yield "worst findings:"
+    for group in worst[:limit]:
+        yield from _group(group, width)
+    hidden = Counter(f.severity for group in worst[limit:] for _, f in group.members)
+    if hidden:
+        yield f"  ... and {', '.join(f'{n} {word}' for word, n in hidden.items())} more"
 
 
-def _finding_lines(result: Result, finding: Finding, width: int) -> list[str]:
-    ulp = f", {ulp_text(finding.witness.ulp)} ULP" if finding.witness else ""
-    head = f"  {finding.severity:<8} {result.id}"
-    tail = f"{finding.kind}{ulp}, {region_text(finding, result.dtype)}".replace("≤", "<=").replace("≥", ">=")
-    if len(head) + 2 + len(tail) <= width:
-        return [f"{head}  {tail}"]
-    indent = " " * 11
-    return [*_wrapped(head, width, indent=indent), *_wrapped(indent + tail, width, indent=indent)]
+def _group(group: Group, width: int) -> Iterator[str]:
+    _, finding = group.first
+    ulp = "" if group.ulp is None else f", {ulp_text(group.ulp)} ULP"
+    status = "" if finding.status == "new" else f", {finding.status}"
+    head = f"  {finding.severity:<8} {group.op} {group.direction}: {group.kind}{ulp}{status}"
+    yield from _wrapped(head, width)
+    line = ""
+    for place in _places(group):
+        if line and len(_INDENT) + len(line) + 3 + len(place) > width:
+            yield from _wrapped(_INDENT + line + ";", width)
+            line = ""
+        line += ("; " if line else "") + place
+    yield from _wrapped(_INDENT + line, width)
 
 
-def _wrapped(line: str, width: int, indent: str) -> list[str]:
-    lead = len(line) - len(line.lstrip())
+def _places(group: Group) -> Iterator[str]:
+    """Where a group holds in each dtype, in ASCII: a terminal may not have more."""
+    for text, members in group.places:
+        dtypes = "every dtype" if len(members) == len(DTYPES) else " ".join(r.dtype for r, _ in members)
+        yield f"{dtypes} {text}".replace("≤", "<=").replace("≥", ">=")
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    """The line, visibly free of control characters, broken to the width under a hanging indent."""
+    lead = line[: len(line) - len(line.lstrip())]
+    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line.strip())
+    shown = text if len(text) <= 4 * width else text[: 4 * width - 3] + "..."
     return textwrap.wrap(
-        line.strip(), width, initial_indent=line[:lead], subsequent_indent=indent, break_on_hyphens=False
+        shown, width, initial_indent=lead, subsequent_indent=_INDENT, break_on_hyphens=False
     ) or [""]

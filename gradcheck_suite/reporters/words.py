@@ -1,4 +1,4 @@
-"""The words that every report uses: why a kind of finding matters, what a level means, how to repeat a case."""
+"""The words that every report uses: why a kind of finding matters, what a level means, how to repeat it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gradcheck_suite.results import Finding, Result
 KINDS: Final = {
     "overflow": "inf or -inf comes out where the exact result is an ordinary number of this dtype.",
     "nan": "NaN comes out where the exact result is defined; one such entry poisons every sum it enters.",
-    "underflow": "0 comes out where the exact result rounds to something else: what is multiplied by it is lost.",
+    "underflow": "0 comes out where the exact result rounds to something else: what it multiplies is lost.",
     "sign": "The result has the wrong sign.",
     "inaccurate": "More digits are lost than the rounding of the inputs can explain.",
     "tie": "At a kink or tie the gradient lies outside the set that the function has there.",

@@ -1,4 +1,4 @@
-"""Headless Chromium for tests, driven over its DevTools protocol through a pipe: nothing but the standard library."""
+"""Headless Chromium for tests, driven by its DevTools protocol through a pipe, without other packages."""
 
 from __future__ import annotations
 
@@ -13,10 +13,18 @@ from pathlib import Path
 from typing import Any, Self
 
 _FLAGS = (
-    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --disable-dev-shm-usage --remote-debugging-pipe "
-    "--hide-scrollbars --force-color-profile=srgb"
-).split()
+    "--headless=new",
+    "--remote-debugging-pipe",
+    "--no-sandbox",  # a container's root cannot make one
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--hide-scrollbars",
+)
 
 
 def chromium() -> str | None:
@@ -28,8 +36,8 @@ def chromium() -> str | None:
 class Browser:
     """One browser with one page. Use it as a context manager.
 
-    `errors` collects uncaught exceptions, console errors and refused loads of the page; `requests` the addresses that
-    it asked for.
+    `errors` collects uncaught exceptions, console errors and refused loads of the page, `requests` the
+    addresses that it asked for.
     """
 
     def __init__(self, executable: str) -> None:

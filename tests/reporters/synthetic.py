@@ -1,14 +1,14 @@
-"""Results documents that look like real ones, made without torch: the reporters' tests and benchmarks use them.
+"""Results documents that look like real ones, made without torch, for the tests of reporters and benchmarks.
 
-A miniature of a run: every op has a formula, a rounding to the dtype with a deterministic error of a fraction of an
-ulp, and planted defects on intervals of the float line.
+A miniature of a run: every op has a formula, a rounding to the dtype with a deterministic error of a fraction
+of an ulp, and planted defects on intervals of the float line.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -42,7 +42,7 @@ SEVERITY = {"inaccurate": "minor", "tie": "critical", "dtype": "major"}
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """A planted defect: its kind, direction, and the interval for each dtype (`lo` and `hi` may depend on it)."""
+    """A planted defect: its kind, direction, and the interval in each dtype."""
 
     kind: str
     direction: str
@@ -68,13 +68,12 @@ class Toy:
     stable_form: str | None = None
     custom: bool = False
     tier: str = "core"
-    wrt: tuple[str | None, ...] = (None,)
+    inputs: tuple[str, ...] = ("input",)
     file: str | None = None
     line: int | None = None
     probe: str = "input"
     grid: bool = False
     message: str = ""
-    extra: dict[str, Any] = field(default_factory=dict)
 
 
 def limit(dtype: str) -> float:
@@ -103,10 +102,12 @@ def positions(values: Floats, dtype: str) -> NDArray[np.int64]:
     mantissa, exponent = np.frexp(size)
     place = np.where(
         exponent - 1 < 1 - EMAX[dtype],
-        np.ldexp(size, EMAX[dtype] - 1),
+        np.ldexp(np.minimum(size, 1.0), EMAX[dtype] - 1),
         exponent - 1 + EMAX[dtype] + 2 * mantissa - 1,
     )
-    return np.rint(np.sign(values) * np.minimum(place / octaves, 1.0) * ORDINAL_SCALE).astype(np.int64)
+    return np.asarray(
+        np.rint(np.sign(values) * np.minimum(place / octaves, 1.0) * ORDINAL_SCALE), dtype=np.int64
+    )
 
 
 def abscissae(dtype: str, count: int) -> Floats:
@@ -125,6 +126,16 @@ def ulp_of(values: Floats, dtype: str) -> Floats:
         exponent = np.floor(np.log2(np.abs(values)))
     exponent = np.clip(np.nan_to_num(exponent, neginf=-1e9, posinf=1e9), 1 - EMAX[dtype], EMAX[dtype])
     return np.asarray(np.exp2(exponent - (PRECISION[dtype] - 1)), dtype=np.float64)
+
+
+def toy_results(
+    toy: Toy, index: int, variant: dict[str, Any], dtype: str, order: int, count: int
+) -> list[Result]:
+    """The results of one case: one for each input that the gradient is taken by."""
+    first = toy_result(toy, index, variant, dtype, order, count)
+    if order == 0 or len(toy.inputs) == 1:
+        return [first]
+    return [replace(first, id=f"{first.id}::{name}", wrt=name) for name in toy.inputs]
 
 
 def toy_result(toy: Toy, index: int, variant: dict[str, Any], dtype: str, order: int, count: int) -> Result:
@@ -177,14 +188,16 @@ def toy_result(toy: Toy, index: int, variant: dict[str, Any], dtype: str, order:
 
 def spoil(got: Floats, defect: Defect) -> Floats:
     """What comes out of a defective region."""
-    return {
+    outcomes: dict[str, Floats] = {
         "overflow": np.full_like(got, np.inf),
         "nan": np.full_like(got, np.nan),
         "underflow": np.zeros_like(got),
         "sign": -got,
         "masked": np.ones_like(got),
         "tie": np.full_like(got, 2.0),
-    }.get(defect.kind, got * (1 + 3e-2 * np.sin(np.arange(len(got)) * 7.1)))
+        "inaccurate": got * (1 + 3e-2 * np.sin(np.arange(len(got)) * 7.1)),
+    }
+    return outcomes[defect.kind]
 
 
 def hex_of(value: float) -> str:
@@ -263,8 +276,9 @@ def toy_finding(toy: Toy, name: str, defect: Defect, dtype: str, order: int) -> 
         or f"{toy.name} {DIRECTIONS[order]} in {dtype} gives {says.get(defect.kind, f'{got:.4g}')} "
         f"where the exact result is {exact:.6g}.",
         reproducer=f"import torch\nx = torch.tensor(float.fromhex('{hex_of(float(value[0]))}'), "
-        f"dtype=torch.{dtype}, requires_grad=True)\ny = {toy.callable or 'torch.nn.functional.' + toy.name}(x)\n"
-        f"y.backward()\nprint(y.item(), x.grad.item(), 'exact: {exact:.25g}')\n",
+        f"dtype=torch.{dtype}, requires_grad=True)\n"
+        f"y = {toy.callable or 'torch.nn.functional.' + toy.name}(x)\ny.backward()\n"
+        f"print(y.item(), x.grad.item(), 'exact: {exact:.25g}')\n",
     )
 
 
@@ -297,6 +311,7 @@ def always(value: float) -> Callable[[str], float]:
 
 
 INF = always(math.inf)
+LARGE = by_dtype(float64=1e154, float32=1.8e19, float16=256.0, bfloat16=1.8e19)
 TOYS: tuple[Toy, ...] = (
     Toy(
         name="sigmoid",
@@ -396,8 +411,8 @@ TOYS: tuple[Toy, ...] = (
         definition="(x - y)^2",
         functions=(lambda x: x * x, lambda x: 2 * x, constant(2.0)),
         variants=({"reduction": "mean"}, {"reduction": "sum"}),
-        defects=(Defect("overflow", "forward", by_dtype(float64=1e154, float32=1.8e19, float16=255.9, bfloat16=1.8e19), INF),),
-        wrt=("input", "target"),
+        defects=(Defect("overflow", "forward", LARGE, INF),),
+        inputs=("input", "target"),
         probe="distance to the target",
         grid=True,
     ),
@@ -412,7 +427,7 @@ TOYS: tuple[Toy, ...] = (
         ),
         defects=(
             Defect("sign", "backward", always(-3.5), always(-2.25)),
-            Defect("nan", "forward", by_dtype(float64=1e154, float32=1.8e19, float16=256.0, bfloat16=1.8e19), INF),
+            Defect("nan", "forward", LARGE, INF),
         ),
         callable="mylib.fused_gelu",
         custom=True,
@@ -420,7 +435,7 @@ TOYS: tuple[Toy, ...] = (
         file="src/mylib/ops.py",
         line=42,
     ),
-)  # fmt: skip
+)
 
 HOSTILE_TOY = Toy(
     name="x</script>" + HOSTILE,
@@ -441,8 +456,6 @@ HOSTILE_TOY = Toy(
 
 def crowd(count: int) -> tuple[Toy, ...]:
     """The toys repeated under other names until there are `count` of them."""
-    from dataclasses import replace
-
     return tuple(
         replace(toy, name=toy.name if n < len(TOYS) else f"{toy.name}_{n // len(TOYS)}")
         for n in range(count)
@@ -462,11 +475,12 @@ def document(
     """A document of `ops` toy ops, and the hostile one."""
     toys = crowd(ops) + ((HOSTILE_TOY,) if hostile else ())
     results = [
-        toy_result(toy, index, variant, dtype, order, points)
+        result
         for index, toy in enumerate(toys)
         for variant in toy.variants
         for dtype in dtypes
         for order in range(directions)
+        for result in toy_results(toy, index, variant, dtype, order, points)
     ]
     return Document(
         tool={"version": "0.1.0", "mpmath": "1.3.0", "python_flint": "0.9.0"},

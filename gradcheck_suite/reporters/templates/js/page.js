@@ -101,7 +101,8 @@ function draw(data, item) {
 }
 
 function reveal(box, id) {
-  const target = $$("[data-finding]", box).find((item) => item.dataset.finding === id);
+  // Where a case has very many findings, some stand in the table alone.
+  const target = $$("[data-finding]", box).find((item) => item.dataset.finding === id) || $$("[data-row]", box).find((item) => item.dataset.row === id);
   if (!target) return;
   const folded = target.closest("details");
   if (folded) folded.open = true;

@@ -1,0 +1,54 @@
+"""The jinja2 templates, style sheet and scripts of the HTML pages, read from the package."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
+
+from gradcheck_suite.reporters import numbers, regions, words
+
+_SCRIPTS = ("dom", "float_line", "cursor", "pictures", "state", "filters", "page")
+
+
+@functools.cache
+def _environment() -> Environment:
+    made = Environment(
+        loader=PackageLoader("gradcheck_suite.reporters"),
+        autoescape=True,  # names, parameters and messages of a document are text, whatever they contain
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(
+        short=numbers.short, ulp=numbers.ulp_text, shown=numbers.input_text, hex=numbers.hex_text
+    )
+    made.globals.update(words=words, regions=regions)
+    return made
+
+
+def template(name: str) -> Template:
+    """One of the package's templates, autoescaped, with the reporters' words and numbers at hand."""
+    return _environment().get_template(name)
+
+
+def style() -> Markup:
+    """The style sheet of every page."""
+    return Markup(_asset("report.css"))
+
+
+def script() -> dict[str, Any]:
+    """The page's script in one strict scope, and the hash by which the page's policy admits it."""
+    parts = "".join(_asset(f"js/{name}.js") for name in _SCRIPTS)
+    text = f'"use strict";\n{{\n{parts}}}\n'
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return {"script": Markup(text), "script_hash": digest}
+
+
+def _asset(name: str) -> str:
+    return resources.files("gradcheck_suite.reporters").joinpath("templates", name).read_text("utf-8")
