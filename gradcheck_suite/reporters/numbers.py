@@ -11,11 +11,13 @@ EMAX: Final = {"float64": 1023, "float32": 127, "float16": 15, "bfloat16": 127}
 
 
 def ulp_text(ulp: float | None) -> str:
-    """An ULP figure in at most six characters: "0.5", "37", "8.4e6", "inf", or "-" where there is none."""
+    """An ULP figure in a few characters: "0.5", "37", "8.4e6", "inf", or "-" where there is none."""
     if ulp is None or math.isnan(ulp):
         return "-"
     if math.isinf(ulp):
         return "inf"
+    if 0 < ulp < 0.001:
+        return "<0.001"
     if ulp >= 9999.5:
         return _exponent(f"{ulp:.1e}")
     return f"{ulp:.0f}" if ulp >= 99.5 else f"{ulp:.2g}"

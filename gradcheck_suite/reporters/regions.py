@@ -69,7 +69,7 @@ def reach(finding: Finding, dtype: str) -> float:
         for a, b in ((_HUGE, WIDTH / 2 - _TINY), (WIDTH / 2 + _TINY, WIDTH - _HUGE))
     )
     share = (inner + 0.1 * (right - left - inner)) / (2 * _ORDINARY)
-    return finding.share * share * (0.1 if takes_extremes(finding) else 1.0)
+    return finding.share * min(1.0, share) * (0.1 if takes_extremes(finding) else 1.0)
 
 
 def takes_extremes(finding: Finding) -> bool:

@@ -1,0 +1,113 @@
+"""Regions as words, as strips along the float line, and in the order of how pressing they are."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gradcheck_suite.reporters import regions
+from gradcheck_suite.results import DTYPES, Finding, Result
+
+
+def finding(lo: float | None = 1.0, hi: float | None = 2.0, **more: Any) -> Finding:
+    ends = {
+        name: None if v is None else v.hex() if math.isfinite(v) else str(v)
+        for name, v in (("lo", lo), ("hi", hi))
+    }
+    known: dict[str, Any] = {"id": "f", "kind": "overflow", "severity": "critical"}
+    return Finding(**known | ends | more)
+
+
+def result(*findings: Finding, **more: Any) -> Result:
+    known: dict[str, Any] = {"op": "gelu", "callable": "gelu", "dtype": "float32", "direction": "forward"}
+    known |= {"verdict": "findings", "id": "gelu::float32::forward"}
+    return Result(**known | more, findings=findings)
+
+
+@given(st.sampled_from(DTYPES), st.floats(allow_nan=False), st.floats(allow_nan=False))
+def test_a_strip_rises_with_the_float_and_stays_within_its_width(
+    dtype: str, one: float, other: float
+) -> None:
+    low, high = sorted((one, other))
+    left, right = (regions.strip_position(v, dtype) for v in (low, high))
+    assert 0 <= left <= right + 1e-12 <= 100 + 1e-9
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_strip_is_symmetric_with_zero_in_the_middle(dtype: str) -> None:
+    assert regions.strip_position(0.0, dtype) == 50
+    assert regions.strip_position(math.inf, dtype) == 100
+    assert regions.strip_position(-math.inf, dtype) == 0
+    for value in (1e-30, 0.5, 1.0, 77.0, 3e4):
+        assert regions.strip_position(value, dtype) == 100 - regions.strip_position(-value, dtype)
+
+
+def test_ordinary_magnitudes_take_two_thirds_of_the_strip() -> None:
+    inner = regions.strip_position(1e4, "float64") - regions.strip_position(1e-4, "float64")
+    assert math.isclose(2 * inner, 68.0)
+
+
+def spans(path: str) -> list[tuple[float, float]]:
+    return [(float(x), float(w)) for x, w in re.findall(r"M(\S+) 0h(\S+?)v6", path)]
+
+
+@given(st.sampled_from(DTYPES), st.floats(allow_nan=False), st.floats(allow_nan=False))
+def test_every_interval_is_drawn_wide_enough_to_be_seen(dtype: str, one: float, other: float) -> None:
+    low, high = sorted((one, other))
+    ((left, width),) = spans(regions.strip_path([finding(low, high)], dtype))
+    assert width >= 1.59
+    assert left >= 0
+    assert left + width <= 100.2
+
+
+def test_what_has_no_interval_is_not_drawn() -> None:
+    assert regions.strip_path([finding(None, None)], "float32") == ""
+
+
+def test_a_region_names_its_probe_and_what_is_held_fixed() -> None:
+    assert regions.region_text(finding(3.0, 4.0), "float32") == "3 ≤ x ≤ 4"
+    assert regions.region_text(finding(3.0, math.inf, probe="gap"), "float32") == "gap ≥ 3"
+    text = regions.region_text(finding(3.0, 3.0, fixed={"cotangent": (65536.0).hex(), "n": 3}), "float32")
+    assert text == "x = 3 with cotangent = 65536, n = 3"
+
+
+def test_ordinary_inputs_weigh_more_than_extreme_ones() -> None:
+    ordinary, extreme = finding(10.0, 80.0), finding(1e20, math.inf)
+    assert regions.reach(ordinary, "float32") > regions.reach(extreme, "float32")
+
+
+def test_a_huge_cotangent_makes_a_finding_less_pressing() -> None:
+    plain, huge = finding(), finding(fixed={"cotangent": (2.0**127).hex()})
+    unit = finding(fixed={"target": (0.5).hex()})
+    assert regions.reach(plain, "float32") == regions.reach(unit, "float32")
+    assert regions.reach(huge, "float32") < regions.reach(plain, "float32")
+
+
+def test_what_fails_for_every_input_reaches_farthest() -> None:
+    assert regions.reach(finding(None, None), "float32") >= regions.reach(
+        finding(-math.inf, math.inf), "float32"
+    )
+
+
+def test_groups_gather_dtypes_and_variants_and_leave_remarks_out() -> None:
+    narrow = result(finding(5.0, 6.0), id="b", dtype="bfloat16")
+    wide = result(finding(1.0, 9.0), finding(severity="info"), id="a")
+    variant = result(finding(1.0, 9.0), id="c", variant={"k": 1})
+    other = result(finding(kind="nan", severity="minor"), id="d")
+    found = regions.groups([narrow, other, variant, wide])
+    assert [(g.kind, len(g.members)) for g in found] == [("overflow", 3), ("nan", 1)]
+    assert found[0].first[0] is wide  # more inputs than narrow, fewer parameters than the variant
+    assert [r.dtype for r, _ in found[0].by_dtype] == ["float32", "bfloat16"]
+    assert [text for text, _ in found[0].places] == ["1 ≤ x ≤ 9", "5 ≤ x ≤ 6"]
+
+
+def test_severity_comes_before_everything_and_new_before_known() -> None:
+    minor = result(finding(-math.inf, math.inf, severity="minor"), id="m", op="a")
+    known = result(finding(-math.inf, math.inf, status="known"), id="k", op="b")
+    new = result(finding(1.0, 1.0), id="n", op="c")
+    assert [g.op for g in regions.groups([minor, known, new])] == ["c", "b", "a"]
