@@ -24,6 +24,10 @@ SEVERITIES: Final = ("critical", "major", "minor")
 FAIL_ON: Final = (*SEVERITIES, "never")
 REFERENCES: Final = ("arb", "mpmath")
 BUDGETS: Final = ("quick", "default", "thorough")
+UPDATES: Final = ("new", "all", "improved")
+
+HALF_AN_ULP: Final = 0.5
+"""What correct rounding alone may cost; no op can be held to less."""
 
 Raw = str | list[str] | bool | None
 """An option as it was typed: text, one text per occurrence, a flag, or None where it was not given."""
@@ -35,7 +39,8 @@ class Settings:
 
     `ops` holds op names, globs and tiers. `max_ulp` is in units in the last place of the dtype under test.
     `fail_on` is None where nobody asked: pytest then fails custom ops from "minor" on, the command line never
-    fails. `report` is a directory, `json` a file; None writes nothing.
+    fails. `report` is a directory, `json` a file; None writes nothing. `baseline` is a directory, and
+    `update_baseline` says what of it this run writes. `time_limit` is in seconds, for one case of a custom op.
     """
 
     ops: tuple[str, ...] = ("core", "custom")
@@ -52,6 +57,11 @@ class Settings:
     seed: int = 0
     json: str | None = None
     report: str | None = None
+    baseline: str | None = None
+    update_baseline: Literal["new", "all", "improved"] | None = None
+    force_update: bool = False
+    time_limit: float = 60.0
+    in_process: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +142,25 @@ def _positive(text: str) -> float:
     return number
 
 
+def _threshold(text: str) -> float:
+    limit = _positive(text)
+    if limit < HALF_AN_ULP:
+        raise ValueError(
+            "impossible to pass: even a correctly rounded result is off by up to half an ULP; use 0.5 or more"
+        )
+    return limit
+
+
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and number > 0):
+        raise ValueError("a positive number of seconds is needed, such as 60")
+    return number
+
+
 def _integer(text: str) -> int:
     try:
         return int(text)
@@ -155,7 +184,7 @@ OPTIONS: Final = (
         f"the gradient), comma-separated; default {','.join(USUAL_DIRECTIONS)}",
     ),
     Option(
-        name="max-ulp", kind="value", metavar="ULP", convert=_positive,
+        name="max-ulp", kind="value", metavar="ULP", convert=_threshold,
         help="largest error, in units in the last place, that is no finding; default 4",
     ),
     Option(
@@ -198,6 +227,27 @@ OPTIONS: Final = (
     Option(
         name="report", kind="value", metavar="DIR",
         help="write index.html, results.json and summary.md into DIR",
+    ),
+    Option(
+        name="baseline", kind="value", metavar="DIR",
+        help="compare with the results recorded in DIR: what is known passes, what is new or worse fails",
+    ),
+    Option(
+        name="update-baseline", kind="value", metavar="WHAT", noun="update", choices=UPDATES,
+        help="record results in the baseline: new (cases that have no entry), all (whatever ran) or improved "
+        "(only what got better)",
+    ),
+    Option(
+        name="force-update", kind="flag",
+        help="update the baseline even under CI",
+    ),
+    Option(
+        name="time-limit", kind="value", metavar="SECONDS", convert=_seconds,
+        help="longest time that one case of a custom op may take before it counts as hanging; default 60",
+    ),
+    Option(
+        name="in-process", kind="flag",
+        help="run custom ops in this process, for a debugger; a crash or a hang then ends the whole run",
     ),
 )  # fmt: skip
 

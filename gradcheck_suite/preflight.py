@@ -31,6 +31,13 @@ def require_torch() -> None:
         raise UsageError(f"torch {version} is too old; {_REMEDY}")
 
 
+def pin_threads() -> None:
+    """Let torch use one thread: their number changes which elements of a tensor take the vector path."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 def _installed_version() -> str:
     try:
         return importlib.metadata.version("torch")

@@ -84,3 +84,19 @@ def _finding(case_id: str, severity: Severity, message: str) -> Finding:
 def install(replace: Callable[[Any, str, Any], None] = setattr) -> None:
     """Put the stand-in in the engine's place; `replace` may be a MonkeyPatch's setattr."""
     replace(engine, "run_case", run_case)
+    replace(engine, "open_runner", lambda settings, sources: _InProcess(settings))
+
+
+class _InProcess:
+    """A runner without a worker: a process of its own would not know the stand-in."""
+
+    unprotected = ""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def run(self, case: engine.Case) -> list[Result]:
+        return engine.run_case(case, self.settings)
+
+    def close(self) -> None:
+        pass

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gradcheck_suite.options import OPTIONS, settings_from
-from gradcheck_suite.preflight import require_torch
+from gradcheck_suite.preflight import pin_threads, require_torch
 
 if TYPE_CHECKING:
     import argparse
@@ -29,17 +29,8 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
 
 def open_registry(settings: Settings) -> Registry:
     """Return the ops, with those of `settings.load`; torch is pinned to one thread. Raises UsageError."""
+    from gradcheck_suite.loading import register_all
+
     require_torch()
-    import torch
-
-    from gradcheck_suite.loading import register_from
-    from gradcheck_suite.ops.registry import registry
-    from gradcheck_suite.registration import Registrar
-
-    # The number of threads changes how torch splits a tensor, and with it which elements take the vector
-    # path.
-    torch.set_num_threads(1)
-    ops = registry().copy()
-    for source in settings.load:
-        register_from(source, Registrar(ops))
-    return ops
+    pin_threads()
+    return register_all(settings.load)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Final
 
 from gradcheck_suite import gate
@@ -42,22 +42,30 @@ def run(arguments: argparse.Namespace) -> int:
     from gradcheck_suite import engine
 
     cases = engine.collect(settings, registry)
-    found = _judge(cases, settings)
+    used = gate.open_gate(settings, engine.environment(settings))
+    found = _judge(cases, settings, used)
     results = [result for case_results in found for result in case_results]
     complete = len(found) == len(cases)
     document = engine.document(cases[: len(found)], results, settings, complete=complete)
     _tell(document, settings)
-    return _exit_code(document, settings)
+    existing = [case.id for case in engine.collect(gate.widest(settings), registry)]
+    stale, notes = used.closed(results, existing)
+    for line in notes:
+        print(line)
+    return _exit_code(document, settings, stale=bool(stale))
 
 
-def _judge(cases: Sequence[Case], settings: Settings) -> list[Sequence[Result]]:
+def _judge(cases: Sequence[Case], settings: Settings, used: gate.Gate) -> list[Sequence[Result]]:
     """The results of the cases, in order; fewer than there are cases where Ctrl-C ended the run."""
     from gradcheck_suite import engine
 
     found: list[Sequence[Result]] = []
-    with suppress(KeyboardInterrupt):
+    runner = engine.open_runner(settings, lambda: settings.load)
+    with suppress(KeyboardInterrupt), closing(runner):
         for case in tracked(cases):
-            found.append(engine.run_case(case, settings))
+            found.append(used.judged(runner.run(case)))
+    if runner.unprotected:
+        print(f"custom ops ran in this process, unprotected: {runner.unprotected}", file=sys.stderr)
     return found
 
 
@@ -70,8 +78,9 @@ def _tell(document: Document, settings: Settings) -> None:
     sys.stdout.write(render_terminal(document, report=str(index_of(settings.report))))
 
 
-def _exit_code(document: Document, settings: Settings) -> int:
+def _exit_code(document: Document, settings: Settings, *, stale: bool) -> int:
     if not document.complete:
         return INTERRUPTED
-    asked = settings.fail_on or (gate.DEFAULT_FAIL_ON if settings.strict else "never")
-    return FOUND if gate.at_or_above(document.results, asked) else DONE
+    gated = settings.strict or settings.baseline is not None
+    asked = settings.fail_on or (gate.DEFAULT_FAIL_ON if gated else "never")
+    return FOUND if stale or gate.at_or_above(document.results, asked) else DONE

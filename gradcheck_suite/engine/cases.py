@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gradcheck_suite.errors import UsageError, suggest
@@ -28,6 +28,17 @@ class Case:
     def id(self) -> str:
         """The id that reports and pytest use."""
         return f"{self.op.label(self.variant)}::{self.dtype}::{self.direction}"
+
+    @property
+    def order(self) -> int:
+        """The order of derivative to compute: forward and backward share one call, where the op has a backward."""
+        if self.direction == "double-backward":
+            return 2
+        return 1 if self.direction == "backward" or "backward" in self.op.directions else 0
+
+    def alone(self) -> Case:
+        """The same case of the op without its derivatives: what judges a value whose gradient cannot be had."""
+        return replace(self, op=replace(self.op, directions=("forward",)))
 
 
 def collect(settings: Settings, registry: Registry) -> list[Case]:

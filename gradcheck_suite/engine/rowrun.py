@@ -35,8 +35,7 @@ _AUDIT_ENTRIES = 64
 def run_rows(case: Case, settings: Settings) -> list[Result]:
     """Judge one case: one result per differentiable input (one for the forward direction)."""
     started = time.perf_counter()
-    order = 2 if case.direction == "double-backward" else 1
-    subject = _subject(case.op, tuple(sorted(case.variant.items())), case.dtype, order, settings)
+    subject = _subject(case.op, tuple(sorted(case.variant.items())), case.dtype, case.order, settings)
     results = []
     for column, wrt in columns_of(case):
         runner = RowRunner(case, subject, column, wrt, settings)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gradcheck_suite import engine, gate
 from gradcheck_suite.reporters.words import command
 from gradcheck_suite.results import count_severities, gravest
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from _pytest._code.code import ExceptionInfo, TerminalRepr, TracebackStyle
 
     from gradcheck_suite.engine import Case
-    from gradcheck_suite.options import Settings
+    from gradcheck_suite.gate import Gate
     from gradcheck_suite.results import Finding, Result
 
 
@@ -30,10 +29,17 @@ class GradcheckCollector(pytest.Collector):
     """The node `gradcheck`, which stands beside the files that pytest found."""
 
     cases: Callable[[], Sequence[Case]]
-    settings: Settings
+    run_case: Callable[[Case], Sequence[Result]]
+    gate: Gate
+    stale: Callable[[], Sequence[str]] | None = None
 
     def collect(self) -> Iterable[pytest.Item]:
-        return [self._item(case) for case in self.cases()]
+        items: list[pytest.Item] = [self._item(case) for case in self.cases()]
+        if self.stale is not None:
+            last: BaselineItem = BaselineItem.from_parent(self, name="baseline")
+            last.stale = self.stale
+            items.append(last)
+        return items
 
     def _item(self, case: Case) -> GradcheckItem:
         # The whole id as text: pytest reads ids back from its cache and from workers by parsing them, and an
@@ -41,7 +47,7 @@ class GradcheckCollector(pytest.Collector):
         # inside.
         nodeid = f"{self.nodeid}::{case.id}"
         item: GradcheckItem = GradcheckItem.from_parent(self, name=case.id, nodeid=nodeid)
-        item.case, item.settings = case, self.settings
+        item.case, item.run_case, item.gate = case, self.run_case, self.gate
         item.add_marker(pytest.mark.gradcheck)
         return item
 
@@ -50,16 +56,17 @@ class GradcheckItem(pytest.Item):
     """One op variant in one dtype and direction."""
 
     case: Case
-    settings: Settings
+    run_case: Callable[[Case], Sequence[Result]]
+    gate: Gate
     results: tuple[Result, ...] = ()
 
     def runtest(self) -> None:
         with warnings.catch_warnings():
             # A user's -W error is about the user's code, not about what torch warns of on extreme inputs.
             warnings.simplefilter("ignore")
-            self.results = tuple(engine.run_case(self.case, self.settings))
+            self.results = self.gate.judged(self.run_case(self.case))
         self.user_properties.extend(_properties(self.results))
-        _conclude(self.results, self.settings)
+        _conclude(self.results, self.gate)
 
     def repr_failure(
         self, excinfo: ExceptionInfo[BaseException], style: TracebackStyle | None = None
@@ -74,6 +81,29 @@ class GradcheckItem(pytest.Item):
         return (self.path, None, title) if source is None else (source.file, source.line - 1, title)
 
 
+class BaselineItem(pytest.Item):
+    """Fails for entries of the baseline whose case no longer exists: a renamed op would lose its gate unseen."""
+
+    stale: Callable[[], Sequence[str]]
+
+    def runtest(self) -> None:
+        stale = self.stale()
+        if stale:
+            listed = "".join(f"\n    {name}" for name in stale)
+            raise Unstable(
+                f"{len(stale)} entries of the baseline belong to no case:{listed}\n"
+                "register the ops again, or drop the entries with --gradcheck-update-baseline=all"
+            )
+
+    def repr_failure(
+        self, excinfo: ExceptionInfo[BaseException], style: TracebackStyle | None = None
+    ) -> str | TerminalRepr:
+        return str(excinfo.value) if isinstance(excinfo.value, Unstable) else super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[os.PathLike[str] | str, int | None, str]:
+        return (self.path, None, "gradcheck baseline: entries whose case no longer exists")
+
+
 def _properties(results: Sequence[Result]) -> Iterable[tuple[str, object]]:
     """What JUnit files and report logs say about a case; plain text and numbers, for they cross processes."""
     for result in results:
@@ -84,15 +114,15 @@ def _properties(results: Sequence[Result]) -> Iterable[tuple[str, object]]:
         yield f"gradcheck_findings{where}", ", ".join(counted) or "none"
 
 
-def _conclude(results: Sequence[Result], settings: Settings) -> None:
+def _conclude(results: Sequence[Result], gate: Gate) -> None:
     """Turn results into pytest's outcome: return to pass, raise to fail, to xfail or to skip."""
-    failing = gate.failing(results, settings)
-    undecided = [result for result in results if result.verdict == "inconclusive"]
-    if failing or (undecided and gate.governed(results, settings)):
-        raise Unstable(_failure_text(results, failing, undecided))
+    failing, held_open = gate.failing(results), gate.undecided(results)
+    if failing or held_open:
+        raise Unstable(_failure_text(results, failing, held_open))
     shown = [pair for pair in gravest(results) if pair[1].severity != "info"]
     if shown:
         raise pytest.xfail.Exception(_sentence(shown))
+    undecided = [result for result in results if result.verdict == "inconclusive"]
     if undecided:
         raise pytest.xfail.Exception(f"inconclusive: {undecided[0].note}")
     if results and all(result.verdict == "unsupported" for result in results):

@@ -11,12 +11,12 @@ import pytest
 
 from gradcheck_suite.errors import UsageError, suggest
 from gradcheck_suite.plugin import ROOT
-from gradcheck_suite.preflight import require_torch, require_writable
+from gradcheck_suite.preflight import pin_threads, require_torch, require_writable
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
-    from gradcheck_suite.engine import Case
+    from gradcheck_suite.engine import Case, Runner
     from gradcheck_suite.options import Settings
     from gradcheck_suite.results import Document, Result
 
@@ -48,6 +48,8 @@ class GradcheckSession:
         self.document: Document | None = None
         self.unfinished = False
         self.trouble: str | None = None
+        self.runner: Runner | None = None
+        self.notes: list[str] = []
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
@@ -58,18 +60,17 @@ class GradcheckSession:
                 require_writable(self.settings)
             self._register()
             self.cases = self._collect()
-        _pin_threads()
+            pin_threads()
+            self._open_gate()
 
     def _register(self) -> None:
-        from gradcheck_suite.loading import register_from
-        from gradcheck_suite.ops.registry import registry
+        from gradcheck_suite.loading import register_all, registering
         from gradcheck_suite.registration import Registrar
 
-        self.registry = registry().copy()
+        self.registry = register_all(self.settings.load)
         register = Registrar(self.registry)
-        for source in self.settings.load:
-            register_from(source, register)
-        self.config.hook.pytest_gradcheck_register.call_historic(kwargs={"register": register})
+        with registering("the hook pytest_gradcheck_register"):
+            self.config.hook.pytest_gradcheck_register.call_historic(kwargs={"register": register})
 
     def _collect(self) -> Sequence[Case]:
         from gradcheck_suite import engine
@@ -77,6 +78,20 @@ class GradcheckSession:
         self.known_ops = frozenset(self.registry.names())
         cases = engine.collect(self.settings, self.registry)
         return _named(cases, self.ids) if self.ids else cases
+
+    def _open_gate(self) -> None:
+        from gradcheck_suite import engine, gate
+
+        self.gate = gate.open_gate(self.settings, engine.environment(self.settings))
+        self.runner = engine.open_runner(self.settings, self._sources)
+
+    def _sources(self) -> Sequence[str]:
+        """Where custom ops are registered, for a process that must do it again."""
+        from gradcheck_suite.loading import source_of_plugin
+
+        hooks = self.config.hook.pytest_gradcheck_register.get_hookimpls()
+        found = [source_of_plugin(hook.plugin) for hook in hooks]
+        return (*self.settings.load, *(source for source in found if source is not None))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_make_collect_report(
@@ -91,8 +106,21 @@ class GradcheckSession:
         from gradcheck_suite.plugin.items import GradcheckCollector
 
         root: GradcheckCollector = GradcheckCollector.from_parent(session, name=ROOT, nodeid=ROOT)
-        root.cases, root.settings = self._current_cases, self.settings
+        assert self.runner is not None
+        root.cases, root.run_case, root.gate = self._current_cases, self.runner.run, self.gate
+        if self.gate.own is not None and self.settings.update_baseline in (None, "new") and not self.ids:
+            root.stale = self._stale
         return root
+
+    def _stale(self) -> Sequence[str]:
+        assert self.gate.own is not None
+        return self.gate.own.stale(self._existing())
+
+    def _existing(self) -> Sequence[str]:
+        """The ids of all cases there are, whatever this run was asked to select."""
+        from gradcheck_suite import engine, gate
+
+        return [case.id for case in engine.collect(gate.widest(self.settings), self.registry)]
 
     def _current_cases(self) -> Sequence[Case]:
         # A conftest.py below the start folder is loaded, and registers its ops, only while pytest collects.
@@ -128,12 +156,25 @@ class GradcheckSession:
         self.unfinished |= report.failed and case_id not in self.results
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        self._close_runner()
         if self.is_worker or not self.results:
             return
         stopped = exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
         stopped = stopped or bool(session.shouldfail or session.shouldstop)
         self.document = self._document(complete=not (stopped or self.unfinished))
         self._write(session)
+
+    def _close_runner(self) -> None:
+        if self.runner is None:
+            return
+        self.runner.close()
+        if self.runner.unprotected:
+            self.notes.append(f"custom ops ran in this process, unprotected: {self.runner.unprotected}")
+
+    def _update_baseline(self) -> None:
+        assert self.document is not None
+        _, lines = self.gate.closed(self.document.results, self._existing())
+        self.notes += lines
 
     def _document(self, *, complete: bool) -> Document:
         from gradcheck_suite import engine
@@ -151,6 +192,7 @@ class GradcheckSession:
         assert self.document is not None
         try:
             write_outputs(self.document, self.settings)
+            self._update_baseline()
         except UsageError as error:
             self.trouble = str(error)
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
@@ -165,6 +207,8 @@ class GradcheckSession:
         written = self.settings.report if self.trouble is None else None
         report = os.path.relpath(index_of(written), self.config.invocation_params.dir) if written else None
         terminalreporter.write(render_terminal(self.document, report=report))
+        for line in self.notes:
+            terminalreporter.line(line)
         if self.trouble:
             terminalreporter.line(f"ERROR: {self.trouble}", red=True)
 
@@ -190,6 +234,7 @@ def _absolute(settings: Settings, config: pytest.Config) -> Settings:
         settings,
         json=None if settings.json is None else str(start / settings.json),
         report=None if settings.report is None else str(start / settings.report),
+        baseline=None if settings.baseline is None else str(start / settings.baseline),
     )
 
 
@@ -206,10 +251,3 @@ def _matches(case_id: str, id_: str) -> bool:
     wanted = id_.removeprefix(f"{ROOT}::")
     return case_id == wanted or case_id.startswith((f"{wanted}::", f"{wanted}["))
 
-
-def _pin_threads() -> None:
-    import torch
-
-    # The number of threads changes how torch splits a tensor, and with it which elements take the vector
-    # path.
-    torch.set_num_threads(1)

@@ -93,6 +93,7 @@ def test_a_crashed_worker_leaves_an_incomplete_document(planted_everywhere: pyte
                 os.abort()
             return stand_in.run_case(case, settings)
 
+        stand_in.install()
         engine.run_case = run_case
         """
     )

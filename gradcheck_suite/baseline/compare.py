@@ -1,0 +1,220 @@
+"""Comparing a result with its entry: what is known, what is new, what grew, and what got better."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from gradcheck_suite.baseline.record import Region, gated, position, region_of
+from gradcheck_suite.results import Finding, Witness, severity_rank
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from gradcheck_suite.baseline.record import Entry
+    from gradcheck_suite.results import Result
+
+# Binades between the largest and the smallest float, of one sign.
+_BINADES: Final = {"float64": 2098, "float32": 277, "float16": 40, "bfloat16": 261}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slack:
+    """How far a result may stray before that counts.
+
+    An error may reach `max(old * factor, old + ulp)`. The end of a region may move by `binades`, or by
+    `sample_steps` distances between neighbouring points of the sample where that is more, for a region that is
+    not exact is only known to a step of the sample. Where points of the region are scattered, `crowd` times as
+    many may fail.
+    """
+
+    factor: float
+    ulp: float
+    binades: float
+    sample_steps: float
+    crowd: float
+    same_path: bool
+
+    def allowed(self, old: float) -> float:
+        """The largest error that a recorded error of `old` explains."""
+        return max(old * self.factor, old + self.ulp)
+
+
+# Two processors with one instruction set still differ in library versions and in how libraries dispatch.
+SAME_ENVIRONMENT: Final = Slack(factor=2.0, ulp=1.0, binades=0.5, sample_steps=3.0, crowd=4.0, same_path=True)
+# Other instruction sets take other polynomials: 4 is the factor by which scipy's xsref lets a platform be worse.
+OTHER_ENVIRONMENT: Final = Slack(
+    factor=4.0, ulp=4.0, binades=2.0, sample_steps=6.0, crowd=16.0, same_path=False
+)
+
+
+def judged(result: Result, entry: Entry, slack: Slack) -> Result:
+    """The result with its findings told apart: known ones by the entry, new ones with what the entry says instead.
+
+    A larger maximum error, and a case that is no longer judged, become findings of their own.
+    """
+    findings = tuple(_told_apart(finding, result, entry, slack) for finding in result.findings)
+    worse = tuple(_worse(result, findings, entry, slack))
+    verdict = "findings" if worse else result.verdict
+    return dataclasses.replace(result, findings=findings + worse, verdict=verdict)
+
+
+def recorded(result: Result) -> Result:
+    """The result with all its findings known, as it is once they have been recorded."""
+    findings = tuple(dataclasses.replace(f, status="known") if gated(f) else f for f in result.findings)
+    return dataclasses.replace(result, findings=findings)
+
+
+def improvements(result: Result, entry: Entry, slack: Slack) -> list[str]:
+    """One sentence for each region that is gone and for a maximum error that fell, beyond slack."""
+    if result.verdict == "unsupported":
+        return []
+    now = [region_of(finding) for finding in result.findings if gated(finding)]
+    gone = [old for old in entry.regions.values() if not any(_touches(old, new) for new in now)]
+    sentences = [f"{result.id}: {_named(old)} is gone" for old in gone]
+    old, new = entry.max_ulp, result.max_ulp
+    if old is not None and new is not None and _same_sample(result, entry) and slack.allowed(new) < old:
+        sentences.append(f"{result.id}: the largest error fell from {old:.6g} to {new:.6g} ULP")
+    return sentences
+
+
+def _told_apart(finding: Finding, result: Result, entry: Entry, slack: Slack) -> Finding:
+    if not gated(finding) or finding.status == "known":
+        return finding
+    reason = _unexplained(finding, result, entry, slack)
+    if reason is None:
+        return dataclasses.replace(finding, status="known")
+    return dataclasses.replace(finding, message=f"{finding.message} {reason}")
+
+
+def _unexplained(finding: Finding, result: Result, entry: Entry, slack: Slack) -> str | None:
+    """Why the entry does not explain the finding, as a sentence; None where it does."""
+    new = region_of(finding)
+    alike = [old for old in entry.regions.values() if _at_least_as_bad(old, new, slack)]
+    if not alike:
+        return f"The baseline has no such {new.kind} there."
+    if new.lo is None or new.hi is None:
+        return None
+    margin = max(slack.binades, slack.sample_steps * _step(result))
+    near = [old for old in alike if _overlaps(_span(old), _span(new), margin)]
+    if not near:
+        return f"The baseline has {_listed(alike)}, not this region."
+    if not _covered(_span(new), [_span(old) for old in near], margin):
+        same = [old for old in near if old.kind == new.kind]
+        points = sum(old.points for old in same)
+        if not _scattered(new, same, margin) or new.points > max(slack.crowd * points, points + 16):
+            return f"The region grew: the baseline has {_listed(near)}."
+    return _larger(new, near, slack)
+
+
+def _larger(new: Region, near: Sequence[Region], slack: Slack) -> str | None:
+    known = [old.ulp for old in near if old.kind == new.kind and old.ulp is not None]
+    if new.ulp is None or not known or new.ulp <= slack.allowed(max(known)):
+        return None
+    return f"The error grew: the baseline has {max(known):.6g} ULP there."
+
+
+def _at_least_as_bad(old: Region, new: Region, slack: Slack) -> bool:
+    """Whether `old` is of the same class as `new` or a worse one, and about the same inputs."""
+    same_inputs = (old.probe, old.fixed, old.lo is None) == (new.probe, new.fixed, new.lo is None)
+    if not same_inputs or (slack.same_path and old.path not in (new.path, "vector")):
+        return False
+    rank = severity_rank(old.severity) - severity_rank(new.severity)
+    if old.kind == new.kind:
+        # Severity steps by an error limit; that an error crossed it is told by the error itself.
+        return rank <= 0 or (new.kind == "inaccurate" and rank == 1)
+    return rank < 0
+
+
+def _touches(old: Region, new: Region) -> bool:
+    if (old.kind, old.probe, old.fixed, old.lo is None) != (new.kind, new.probe, new.fixed, new.lo is None):
+        return False
+    return old.lo is None or _overlaps(_span(old), _span(new), 0.0)
+
+
+Span = tuple[float, float]
+
+
+def _span(region: Region) -> Span:
+    assert region.lo is not None
+    assert region.hi is not None
+    return position(region.lo), position(region.hi)
+
+
+def _overlaps(a: Span, b: Span, margin: float) -> bool:
+    return a[0] - margin <= b[1] and b[0] <= a[1] + margin
+
+
+def _covered(span: Span, by: Iterable[Span], margin: float) -> bool:
+    """Whether the spans, each grown by the margin, cover `span` without a gap."""
+    reached = span[0]
+    for low, high in sorted(by):
+        if low - margin <= reached:
+            reached = max(reached, high + margin)
+    return reached >= span[1]
+
+
+def _scattered(new: Region, known: Sequence[Region], margin: float) -> bool:
+    """Whether `new` lies between the outermost ends of `known`: points of a noisy class cluster anew every time."""
+    if not known:
+        return False
+    low, high = min(_span(old)[0] for old in known), max(_span(old)[1] for old in known)
+    return low - margin <= _span(new)[0] and _span(new)[1] <= high + margin
+
+
+def _step(result: Result) -> float:
+    """The distance of neighbouring points of the sample in binades."""
+    return 0.0 if result.exhaustive else 2 * _BINADES[result.dtype] / max(result.points, 1)
+
+
+def _worse(result: Result, findings: Sequence[Finding], entry: Entry, slack: Slack) -> Iterable[Finding]:
+    if result.verdict == "unsupported" and entry.verdict != "unsupported":
+        text = f"{result.id} was judged when the baseline was recorded, and is not supported now: {result.note}"
+        yield Finding(id=f"{result.id}::unsupported", kind="raises", severity="critical", message=text)
+    if any(gated(finding) and finding.status == "new" for finding in findings):
+        return
+    old, new = entry.max_ulp, result.max_ulp
+    if old is None or new is None or not _same_sample(result, entry) or new <= slack.allowed(old):
+        return
+    yield _larger_maximum(result, old, new)
+
+
+def _larger_maximum(result: Result, old: float, new: float) -> Finding:
+    worst = result.worst
+    ends = [value for name, value in worst.inputs.items() if name != "cotangent"] if worst else []
+    end = ends[0] if len(ends) == 1 and isinstance(ends[0], str) else None
+    at = "" if worst is None else " at " + ", ".join(f"{n} = {v}" for n, v in worst.inputs.items())
+    text = f"{result.id}: the largest error grew from {old:.6g} to {new:.6g} ULP{at}."
+    if worst is not None:
+        text += f" It computes {worst.got}, exact is {worst.exact}."
+    return Finding(
+        id=f"{result.id}::larger-error",
+        kind="inaccurate",
+        severity="minor",
+        lo=end,
+        hi=end,
+        witness=None
+        if worst is None
+        else Witness(inputs=worst.inputs, got=worst.got, exact=worst.exact, ulp=worst.ulp),
+        message=text,
+    )
+
+
+def _same_sample(result: Result, entry: Entry) -> bool:
+    return result.sample == entry.sample
+
+
+def _listed(regions: Sequence[Region]) -> str:
+    shown = [_named(region) for region in regions[:3]]
+    more = f" and {len(regions) - 3} more" if len(regions) > 3 else ""
+    return ", ".join(shown) + more
+
+
+def _named(region: Region) -> str:
+    if region.lo is None or region.hi is None:
+        return region.kind
+    lo, hi = float.fromhex(region.lo), float.fromhex(region.hi)
+    where = f"at {lo:.6g}" if lo == hi or (math.isnan(lo) and math.isnan(hi)) else f"for {lo:.6g} … {hi:.6g}"
+    return f"{region.kind} {where}"
