@@ -136,7 +136,7 @@ def _radii(rad: ArrayLike, like: Floats) -> Floats:
 
 
 def _as_ints(numbers: Sequence[Any]) -> Sequence[int]:
-    return numbers if not numbers or type(numbers[0]) is int else list(map(int, numbers))
+    return list(map(int, numbers))
 
 
 def _fit(man: int, drop: int) -> int:
