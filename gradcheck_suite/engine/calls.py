@@ -159,7 +159,8 @@ def _collect(columns: Mapping[str, torch.Tensor]) -> Outcome:
 
 def to_numpy(t: torch.Tensor) -> Floats:
     """The values of a tensor as float64, which holds every narrower format exactly."""
-    array: Floats = t.detach().to(device="cpu", dtype=torch.float64).contiguous().numpy()
+    # force=True also writes out the zeros that autograd keeps symbolic (p = 1 norms, second derivatives).
+    array: Floats = t.detach().to(device="cpu", dtype=torch.float64).contiguous().numpy(force=True)
     return array
 
 
