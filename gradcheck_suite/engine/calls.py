@@ -61,7 +61,7 @@ def pointwise(
 ) -> Outcome:
     """Value and derivatives of a pointwise op at every point, as torch computes them.
 
-    Columns: "value", for order >= 1 "d:name" (times the cotangent, 1 by default), for order 2 "dd:name", the gradient
+    `inputs` holds the op's inputs and extras by name.  Columns: "value", for order >= 1 "d:name" (times the cotangent, 1 by default), for order 2 "dd:name", the gradient
     of d:name with cotangent 1.  Raises Unsupported or Raised.
     """
     call = path_call(op, path)
@@ -70,7 +70,7 @@ def pointwise(
     tensors = {n: tensor(x, dtype, device, strided=path == "strided") for n, x in inputs.items()}
     g = None if cotangent is None else tensor(cotangent, dtype, device, strided=path == "strided")
     with refusals(dtype, op.reals(variant)):
-        return _collect(_columns(call, variant, tensors, g, order))
+        return _collect(_columns(op, call, variant, tensors, g, order))
 
 
 @contextmanager
@@ -117,14 +117,15 @@ def _out(op: Op) -> Callable[..., Any]:
 
 
 def _columns(
+    op: Op,
     call: Callable[..., Any],
     variant: Params,
     tensors: Mapping[str, torch.Tensor],
     cotangent: torch.Tensor | None,
     order: int,
 ) -> dict[str, torch.Tensor]:
-    leaves = {n: t.detach().requires_grad_(order > 0) for n, t in tensors.items()}
-    value = call(*leaves.values(), **variant)
+    leaves = {n: tensors[n].detach().requires_grad_(order > 0) for n in op.inputs}
+    value = call(*leaves.values(), **{n: tensors[n] for n in op.extras}, **variant)
     if not isinstance(value, torch.Tensor):
         raise Raised(f"returned {type(value).__name__}, not a tensor")
     if value.shape != next(iter(leaves.values())).shape:

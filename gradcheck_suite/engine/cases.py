@@ -10,6 +10,7 @@ from gradcheck_suite.errors import UsageError, suggest
 from gradcheck_suite.floats import format_of
 from gradcheck_suite.ops.record import Op
 from gradcheck_suite.ops.registry import Registry
+from gradcheck_suite.ops.variants import at_variant
 from gradcheck_suite.options import Settings
 
 DIRECTIONS = ("forward", "backward", "double-backward")
@@ -17,7 +18,7 @@ DIRECTIONS = ("forward", "backward", "double-backward")
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Case:
-    """One thing to judge; `id` is "softplus[beta=10]::float32::backward"."""
+    """One thing to judge, `op` as its variant calls it; `id` is "softplus[beta=10]::float32::backward"."""
 
     op: Op
     variant: dict[str, Any]
@@ -60,4 +61,4 @@ def _cases(ops: Sequence[Op], dtypes: Sequence[str], directions: Sequence[str]) 
             for dtype in dtypes:
                 for direction in directions:
                     if dtype in op.dtypes and direction in op.directions:
-                        yield Case(op=op, variant=dict(variant), dtype=dtype, direction=direction)
+                        yield Case(op=at_variant(op, variant), variant=dict(variant), dtype=dtype, direction=direction)

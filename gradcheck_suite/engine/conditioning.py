@@ -22,6 +22,8 @@ from gradcheck_suite.formula.tape import Objects, elementwise
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
+_RANDOM_CORNERS = 12
+
 
 def units(longest_sum: int = 1) -> int:
     """C of the rule C*u: eight roundings, and one more for every doubling of the longest sum."""
@@ -43,7 +45,8 @@ def excused(
 ) -> Bools:
     """Which of the points hold a computed value inside the range of the exact column.
 
-    `formula_of(reals)` is the formula of the inputs at real parameters given exactly; `scale` is the cotangent.
+    `formula_of(reals)` is the formula of the inputs at real parameters given exactly; `scale` is the cotangent.  Every
+    entry of `inputs` moves, whether or not it is in `wrt`.
     `inputs` and `computed` are the failing points only; `centre` is their exact lower and upper value.  NaN is never
     inside; points with an infinite or NaN input are never excused, for nothing moves them.
     """
@@ -72,13 +75,15 @@ def excused(
 
 
 def _patterns(quantities: int) -> Iterator[tuple[int, ...]]:
-    """Sign patterns of the moves: every corner for up to three quantities, beyond that each alone and all together."""
-    if quantities <= 3:
+    """Sign patterns of the moves: every corner for up to four quantities, beyond that a dozen corners and each alone."""
+    if quantities <= 4:
         yield from itertools.product((-1, 1), repeat=quantities)
         return
     yield from ((s,) * quantities for s in (-1, 1))
     for i in range(quantities):
         yield from (tuple(s if i == k else 0 for k in range(quantities)) for s in (-1, 1))
+    rng = np.random.RandomState(quantities)
+    yield from (tuple(int(s) for s in rng.choice([-1, 1], quantities)) for _ in range(_RANDOM_CORNERS))
 
 
 def _moved(x: Floats, factor: tuple[int, int]) -> Objects:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from gradcheck_suite.engine.judge import KINDS, REASONS, SEVERITIES, Verdicts
 from gradcheck_suite.floats import Format, to_ordinal
+from gradcheck_suite.inputs.targets import Line
 
 Floats = npt.NDArray[np.float64]
 
@@ -20,7 +21,10 @@ _MOST_INTERVALS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
-    """Points of one kind and reason that lie together on a probe: indices into the sorted points, and how dense they are."""
+    """Points of one kind and reason that lie together on a probe: indices into the sorted points.
+
+    `share` is the part of the points between the ends that belong to the class.
+    """
 
     kind: str
     severity: str
@@ -30,11 +34,79 @@ class Interval:
     last: int
     lo_exact: bool
     hi_exact: bool
+    share: float
 
-    @property
-    def share(self) -> float:
-        """The part of the points between the ends that belong to the class."""
-        return len(self.members) / (self.last - self.first + 1)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """What becomes one finding: an interval on one line, with the worst point of its class on all lines.
+
+    Members of the interval, its ends and `worst` are indices of points; `points` counts the class on all lines,
+    `where` names the part of the probe: "negative", "zero", "positive", "infinite" or "nan".
+    """
+
+    line: Line
+    interval: Interval
+    worst: int
+    points: int
+    where: str
+
+
+def grouped(lines: Sequence[Line], inputs: Mapping[str, Floats], verdicts: Verdicts, fmt: Format) -> list[Group]:
+    """Group failing points: on one line by intervals, on several by kind, reason, swept input and part of it.
+
+    Of several lines the one with the gravest and then largest error is shown.
+    """
+    found: dict[Any, list[Group]] = {}
+    for line in lines:
+        members = np.arange(len(verdicts.kind))[line.members]
+        if not (verdicts.kind[members] > 0).any():
+            continue
+        x = inputs[line.probe][members]
+        for interval in intervals(x, verdicts.take(members), fmt):
+            group = _group(line, interval, members, inputs, verdicts)
+            key = len(found) if len(lines) == 1 else (interval.kind, interval.reason, line.probe, group.where)
+            found.setdefault(key, []).append(group)
+    return [_shown(groups, verdicts) for groups in found.values()]
+
+
+def _group(
+    line: Line, interval: Interval, members: npt.NDArray[np.int64], inputs: Mapping[str, Floats], verdicts: Verdicts
+) -> Group:
+    own = members[interval.members]
+    if line.scattered:
+        # Nothing was swept: the point stands for itself.
+        own = own[[int(np.argmax(verdicts.ulp[own]))]]
+    worst = worst_member(inputs[line.probe], verdicts.ulp, own)
+    first, last = (worst, worst) if line.scattered else (int(members[interval.first]), int(members[interval.last]))
+    exact = not line.scattered
+    shown = replace(
+        interval,
+        members=own,
+        first=first,
+        last=last,
+        lo_exact=interval.lo_exact and exact,
+        hi_exact=interval.hi_exact and exact,
+        share=1.0 if line.scattered else interval.share,
+    )
+    return Group(line=line, interval=shown, worst=worst, points=len(interval.members), where=_part(inputs, line, worst))
+
+
+def _part(inputs: Mapping[str, Floats], line: Line, i: int) -> str:
+    if any(np.isnan(x[i]) for x in inputs.values()):
+        return "nan"
+    if any(np.isinf(x[i]) for x in inputs.values()):
+        return "infinite"
+    x = inputs[line.probe][i]
+    return "zero" if x == 0 else "negative" if x < 0 else "positive"
+
+
+def _shown(groups: Sequence[Group], verdicts: Verdicts) -> Group:
+    """The group to show for all: gravest, then a true sweep, then the largest error and the simplest witness."""
+    grave = min(SEVERITIES.index(g.interval.severity) for g in groups)
+    candidates = [g for g in groups if SEVERITIES.index(g.interval.severity) == grave]
+    best = max(candidates, key=lambda g: (not g.line.scattered, float(verdicts.ulp[g.worst]), g.points))
+    return replace(best, points=sum(g.points for g in groups))
 
 
 def intervals(x: Floats, verdicts: Verdicts, fmt: Format) -> Iterator[Interval]:
@@ -83,6 +155,7 @@ def _interval(members: npt.NDArray[np.int64], key: Any, ordinals: npt.NDArray[np
         last=last,
         lo_exact=clean and (first == 0 or bool(ordinals[first] - ordinals[first - 1] <= 1)),
         hi_exact=clean and (last == size - 1 or bool(ordinals[last + 1] - ordinals[last] <= 1)),
+        share=len(members) / (last - first + 1),
     )
 
 

@@ -45,6 +45,12 @@ class Verdicts:
         severity[bad], code[bad] = _SEVERITY["info"], _REASON[reason]
         return Verdicts(kind=self.kind, severity=severity, reason=code, ulp=self.ulp, open=self.open)
 
+    def as_ties(self, where: npt.NDArray[np.int64], ulp: Floats) -> Verdicts:
+        """The same verdicts, with gradients at `where` found outside their subdifferential by `ulp`."""
+        kind, severity, errors = self.kind.copy(), self.severity.copy(), self.ulp.copy()
+        kind[where], severity[where], errors[where] = _KIND["tie"], _SEVERITY["critical"], ulp
+        return Verdicts(kind=kind, severity=severity, reason=self.reason, ulp=errors, open=self.open)
+
     def take(self, where: Any) -> Verdicts:
         """The verdicts of some of the points."""
         return Verdicts(
@@ -53,6 +59,16 @@ class Verdicts:
             reason=self.reason[where],
             ulp=self.ulp[where],
             open=self.open[where],
+        )
+
+    def joined(self, other: Verdicts) -> Verdicts:
+        """These verdicts, then the others."""
+        return Verdicts(
+            kind=np.concatenate([self.kind, other.kind]),
+            severity=np.concatenate([self.severity, other.severity]),
+            reason=np.concatenate([self.reason, other.reason]),
+            ulp=np.concatenate([self.ulp, other.ulp]),
+            open=np.concatenate([self.open, other.open]),
         )
 
 

@@ -6,8 +6,9 @@ are the verdicts on its own sample, and what is the verdict on any other inputs 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,24 +17,34 @@ import numpy.typing as npt
 
 from gradcheck_suite.engine import calls
 from gradcheck_suite.engine.conditioning import excused
+from gradcheck_suite.engine.joint import outside_jointly
 from gradcheck_suite.engine.judge import Verdicts, judge
 from gradcheck_suite.floats import Exact, Format, format_of
 from gradcheck_suite.formula.points import Points, bind, exact_points
 from gradcheck_suite.inputs import landmarks, pointwise
+from gradcheck_suite.inputs.targets import Landscape, Line, Tuples, tuples
 from gradcheck_suite.ops.record import Op
 from gradcheck_suite.options import Settings
 
 Floats = npt.NDArray[np.float64]
+Inputs = Mapping[str, Floats] | Floats
 
 BUDGETS = {"quick": 600, "default": 2400, "thorough": 20000}
 """Points of a one-input sample in float32 and float64; 16-bit formats are exhaustive."""
 
+TUPLES = {"quick": 400, "default": 1200, "thorough": 8000}
+"""Points of a sample of several inputs."""
+
 _COTANGENT_POINTS = 300
+_SINGLE_TUPLES = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """Verdicts on one column with all that a finding needs: inputs, computed and exact values."""
+    """Verdicts on one column with all that a finding needs: inputs and extras, computed and exact values.
+
+    `lines` are the sweeps that the points lie on, where they come from the sample.
+    """
 
     inputs: dict[str, Floats]
     computed: Floats
@@ -41,22 +52,51 @@ class Judged:
     upper: Exact
     tie: npt.NDArray[np.bool_]
     verdicts: Verdicts
+    lines: tuple[Line, ...]
     cotangent: float = 1.0
 
 
 class Subject:
-    """One op variant in one dtype on its sample of points (one-input ops)."""
+    """One op variant in one dtype on its sample of points.
+
+    Where a method takes inputs, these are arrays by name, extras included; for an op of one input also the array alone.
+    """
 
     def __init__(self, op: Op, variant: Mapping[str, Any], dtype: str, order: int, settings: Settings) -> None:
         self.op, self.variant, self.dtype, self.order, self.settings = op, dict(variant), dtype, order, settings
         self.fmt: Format = format_of(dtype)
         self.params, self.reals = op.params(variant), op.reals(variant)
-        self.formula = bind(op.formula, self.params, self.reals)
+        self.names = (*op.inputs, *op.extras)
+        self.formula = self.formula_of(self.reals)
         self.max_ulp = settings.max_ulp if op.max_ulp is None else op.max_ulp
 
     @cached_property
+    def tuples(self) -> Tuples:
+        """The sample: points of all inputs, on the lines that they were swept along."""
+        if len(self.names) == 1:
+            (name,) = self.names
+            line = Line(probe=name, members=slice(None), fixed={})
+            return Tuples(values={name: self._one_input()}, lines=(line,))
+        count = TUPLES[self.settings.budget]
+        return tuples(self.fmt, self._landscape(), count if self.order < 2 else count // 2, self.settings.seed)
+
+    def _landscape(self) -> Landscape:
+        op = self.op
+        domain = None if op.domain is None else functools.partial(op.domain, self.params)
+        return Landscape(
+            names=self.names,
+            landmarks=list(op.landmarks(self.params)),
+            partners=op.partners(self.params),
+            offsets=list(op.offsets(self.params)),
+            domain=domain,
+        )
+
+    @property
     def x(self) -> Floats:
-        """The sample: sorted, no duplicates, NaN last."""
+        """The first input of the sample; for an op of one input: sorted, no duplicates, NaN last."""
+        return self.tuples.values[self.names[0]]
+
+    def _one_input(self) -> Floats:
         special = landmarks.around(list(self.op.landmarks(self.params)), self.fmt)
         count = BUDGETS[self.settings.budget]
         sample = pointwise.sample(self.fmt, special, count, self.settings.seed)
@@ -71,28 +111,31 @@ class Subject:
     @property
     def exhaustive(self) -> bool:
         """Whether the sample holds every float of the dtype."""
-        return len(self.x) >= 2**16 - 2**11
+        return len(self.names) == 1 and len(self.x) >= 2**16 - 2**11
+
+    def _named(self, inputs: Inputs) -> Mapping[str, Floats]:
+        return inputs if isinstance(inputs, Mapping) else {self.names[0]: inputs}
 
     def _in_domain(self, x: Floats) -> Any:
         if self.op.domain is None:
             return slice(None)
         return np.asarray(self.op.domain(self.params, {self.op.inputs[0]: x}), dtype=bool)
 
-    def exact(self, x: Floats, order: int) -> Points:
-        """Exact columns at inputs x."""
-        return exact_points(self.formula, {self.op.inputs[0]: x}, self.fmt, wrt=self.op.inputs, order=order)
+    def exact(self, inputs: Inputs, order: int) -> Points:
+        """Exact columns at some inputs."""
+        return exact_points(self.formula, self._named(inputs), self.fmt, wrt=self.op.inputs, order=order)
 
     @cached_property
     def reference(self) -> Points:
         """Exact columns on the sample."""
-        return self.exact(self.x, self.order)
+        return self.exact(self.tuples.values, self.order)
 
-    def run(self, x: Floats, order: int, path: str, cotangent: Floats | None = None) -> calls.Outcome:
-        """What torch computes at inputs x."""
+    def run(self, inputs: Inputs, order: int, path: str, cotangent: Floats | None = None) -> calls.Outcome:
+        """What torch computes at some inputs."""
         return calls.pointwise(
             self.op,
             self.variant,
-            {self.op.inputs[0]: x},
+            self._named(inputs),
             dtype=self.dtype,
             order=order,
             path=path,
@@ -110,7 +153,7 @@ class Subject:
         key = (path, order)
         if key not in self.outcomes:
             try:
-                self.outcomes[key] = self.run(self.x, order, path)
+                self.outcomes[key] = self.run(self.tuples.values, order, path)
             except (calls.Unsupported, calls.Raised) as error:
                 self.outcomes[key] = error
         found = self.outcomes[key]
@@ -119,13 +162,25 @@ class Subject:
         return found
 
     def judge_column(
-        self, x: Floats, computed: Floats, points: Points, column: str, *, cotangent: float = 1.0
+        self,
+        inputs: Inputs,
+        computed: Floats,
+        points: Points,
+        column: str,
+        *,
+        cotangent: float = 1.0,
+        together: Mapping[str, Floats] | None = None,
+        lines: tuple[Line, ...] = (),
     ) -> Judged:
-        """Verdicts on one column at inputs x, both rulers and the op's documented deviations applied."""
+        """Verdicts on one column at some inputs, both rulers and the op's documented deviations applied.
+
+        `together` has all computed columns, for the joint judgement of several gradients at ties.
+        """
+        values = dict(self._named(inputs))
         lower, upper = scaled(points.lower[column], cotangent), scaled(points.upper[column], cotangent)
         if cotangent < 0:
             lower, upper = upper, lower
-        tie = points.tie if column != "value" else np.zeros(len(x), dtype=bool)
+        tie = points.tie if column != "value" else np.zeros(len(computed), dtype=bool)
         verdicts = judge(
             computed,
             lower,
@@ -137,61 +192,78 @@ class Subject:
             open_points=points.open[column],
             nan_expected=points.nan_expected if column == "value" else None,
         )
-        verdicts = self._excuse(x, computed, (lower, upper), verdicts, column, cotangent)
-        inputs = {self.op.inputs[0]: x}
+        verdicts = self._excuse(values, computed, (lower, upper), verdicts, column, cotangent)
+        if together is not None and points.vertices:
+            verdicts = outside_jointly(
+                verdicts, together, column, self.op.inputs, points, self.fmt, self.max_ulp, cotangent
+            )
         return Judged(
-            inputs=inputs,
+            inputs=values,
             computed=computed,
             lower=lower,
             upper=upper,
             tie=tie,
             verdicts=verdicts,
+            lines=lines,
             cotangent=cotangent,
         )
 
     def _excuse(
         self,
-        x: Floats,
+        inputs: Mapping[str, Floats],
         computed: Floats,
         centre: tuple[Exact, Exact],
         verdicts: Verdicts,
         column: str,
         cotangent: float,
     ) -> Verdicts:
-        name = self.op.inputs[0]
         if self.op.documented is not None:
             with np.errstate(all="ignore"):
-                documented = np.asarray(self.op.documented(self.params, {name: x}), dtype=bool)
+                documented = np.asarray(self.op.documented(self.params, inputs), dtype=bool)
             verdicts = verdicts.with_reason(documented, "documented")
-        where = np.flatnonzero((verdicts.kind > 0) & (verdicts.severity < 4) & np.isfinite(x))
+        finite = np.logical_and.reduce([np.isfinite(x) for x in inputs.values()])
+        where = np.flatnonzero((verdicts.kind > 0) & (verdicts.severity < 4) & finite)
         if not len(where):
             return verdicts
         inside = excused(
             self.formula_of,
             self.reals,
-            {name: x[where]},
+            {n: x[where] for n, x in inputs.items()},
             computed[where],
             (centre[0][where], centre[1][where]),
             self.fmt,
             column=column,
-            wrt=self.op.inputs,
-            order=column.count("d") if column != "value" else 0,
+            wrt=() if column == "value" else (column.partition(":")[2],),
+            order=order_of(column),
             scale=cotangent,
         )
         return verdicts.with_reason(where[inside], "ill-conditioned")
 
     def formula_of(self, reals: Mapping[str, Any]) -> Any:
         """The formula with its real parameters at other values."""
-        return bind(self.op.formula, self.params, reals)
+        return bind(self.op.formula, self.params, reals, self.op.extras)
 
     def judged(self, column: str, path: str) -> Judged:
         """Verdicts on the sample for one column on one path."""
         outcome = self.outcome(path, self.order_of(column))
-        return self.judge_column(self.x, outcome.columns[column], self.reference, column)
+        return self.judge_column(
+            self.tuples.values,
+            outcome.columns[column],
+            self.reference,
+            column,
+            together=outcome.columns,
+            lines=self.tuples.lines,
+        )
+
+    def at(self, where: npt.NDArray[np.int64]) -> dict[str, Floats]:
+        """Some points of the sample."""
+        return {n: x[where] for n, x in self.tuples.values.items()}
 
     def subset(self, count: int) -> npt.NDArray[np.int64]:
         """Indices of about `count` points of the sample: landmarks of format and op first, then evenly spread."""
         size = len(self.x)
+        if len(self.names) > 1:
+            return np.unique(np.linspace(0, size - 1, min(count, size)).astype(np.int64))
         special = np.concatenate([landmarks.format_landmarks(self.fmt), self._op_landmarks()])
         known = np.flatnonzero(np.isin(self.x, special))
         spread = np.linspace(0, size - 1, max(count - min(len(known), count // 2), 2)).astype(np.int64)
@@ -200,6 +272,30 @@ class Subject:
 
     def _op_landmarks(self) -> Floats:
         return np.asarray(landmarks.around(list(self.op.landmarks(self.params)), self.fmt))
+
+    @cached_property
+    def cotangent_points(self) -> npt.NDArray[np.int64]:
+        """The points that further cotangents are tried at."""
+        return self.subset(_COTANGENT_POINTS)
+
+    @cached_property
+    def single_points(self) -> npt.NDArray[np.int64]:
+        """The points that are also called one at a time."""
+        limit = calls.SINGLE_LIMIT if len(self.names) == 1 else _SINGLE_TUPLES
+        return self.subset(limit)[:limit]
+
+    def outcome_single(self, order: int) -> calls.Outcome:
+        """What torch computes at those, one call each; computed once."""
+        key = ("single", order)
+        if key not in self.outcomes:
+            try:
+                self.outcomes[key] = self.run(self.at(self.single_points), order, "single")
+            except (calls.Unsupported, calls.Raised) as error:
+                self.outcomes[key] = error
+        found = self.outcomes[key]
+        if isinstance(found, Exception):
+            raise found
+        return found
 
     def order_of(self, column: str) -> int:
         """The order of derivative that a column needs; forward and backward share one call."""
@@ -213,10 +309,34 @@ class Subject:
 
     def judged_cotangent(self, column: str, cotangent: float) -> Judged:
         """Verdicts on a subset of the sample under a cotangent other than 1."""
-        where = self.subset(_COTANGENT_POINTS)
-        x = self.x[where]
-        outcome = self.run(x, 1, "vector", np.full(len(x), cotangent))
-        return self.judge_column(x, outcome.columns[column], take(self.reference, where), column, cotangent=cotangent)
+        where = self.cotangent_points
+        inputs = self.at(where)
+        outcome = self.run(inputs, 1, "vector", np.full(len(where), cotangent))
+        points = take(self.reference, where)
+        return self.judge_column(
+            inputs,
+            outcome.columns[column],
+            points,
+            column,
+            cotangent=cotangent,
+            together=outcome.columns,
+            lines=lines_within(self.tuples.lines, where),
+        )
+
+
+def order_of(column: str) -> int:
+    """The order of derivative that a column holds."""
+    return 0 if column == "value" else len(column.partition(":")[0])
+
+
+def lines_within(lines: tuple[Line, ...], where: npt.NDArray[np.int64]) -> tuple[Line, ...]:
+    """The lines of some of the points (`where` rises), with indices into these."""
+    kept = []
+    for line in lines:
+        members = np.arange(len(where)) if isinstance(line.members, slice) else np.flatnonzero(np.isin(where, line.members))
+        if len(members):
+            kept.append(replace(line, members=members))
+    return tuple(kept)
 
 
 def take(points: Points, where: npt.NDArray[np.int64]) -> Points:

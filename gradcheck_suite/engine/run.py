@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck_suite.engine import wording
-from gradcheck_suite.engine.calls import SINGLE_LIMIT, Raised, Unsupported
+from gradcheck_suite.engine.calls import Raised, Unsupported
 from gradcheck_suite.engine.cases import Case
 from gradcheck_suite.engine.confirm import Confirmed, confirm
-from gradcheck_suite.engine.findings import Interval, intervals, worst_member
+from gradcheck_suite.engine.findings import Group, Interval, grouped, worst_member
 from gradcheck_suite.engine.judge import Verdicts
-from gradcheck_suite.engine.pointwise import Judged, Subject
+from gradcheck_suite.engine.pointwise import Judged, Subject, lines_within, take
 from gradcheck_suite.engine.rowrun import run_rows
 from gradcheck_suite.floats import hex_of, infinity_ordinal, round_exact, to_ordinal
 from gradcheck_suite.ops.record import Op
@@ -101,23 +101,16 @@ class CaseRunner:
     # --- findings
 
     def _findings(self, judged: Judged, path: str, only: Any = None) -> list[Finding]:
-        name = self.case.op.inputs[0]
-        x = judged.inputs[name]
         verdicts = judged.verdicts if only is None else _masked(judged.verdicts, only)
-        found = []
-        for interval in intervals(x, verdicts, self.subject.fmt):
-            found.append(self._finding(judged, interval, path))
-        return _distinct(found)
+        groups = grouped(judged.lines, judged.inputs, verdicts, self.subject.fmt)
+        return _distinct([self._finding(judged, group, path) for group in groups])
 
-    def _finding(self, judged: Judged, interval: Interval, path: str) -> Finding:
-        name = self.case.op.inputs[0]
-        x = judged.inputs[name]
-        worst = worst_member(x, judged.verdicts.ulp, interval.members)
-        witness, stated = self._witness(judged, worst)
-        fixed = {} if judged.cotangent == 1.0 else {"cotangent": hex_of(judged.cotangent)}
-        point = {name: float(x[worst])}
+    def _finding(self, judged: Judged, group: Group, path: str) -> Finding:
+        interval, name, x = group.interval, group.line.probe, judged.inputs[group.line.probe]
+        witness, stated = self._witness(judged, group.worst)
+        fixed = self._fixed(judged, group)
         return Finding(
-            id=self._finding_id(judged, interval, path),
+            id=self._finding_id(judged, group, path),
             kind=interval.kind,  # type: ignore[arg-type]
             severity=interval.severity,  # type: ignore[arg-type]
             status="documented" if interval.reason == "documented" else "new",
@@ -130,32 +123,43 @@ class CaseRunner:
             hi_exact=interval.hi_exact,
             fixed=fixed,
             share=round(interval.share, 6),
-            points=len(interval.members),
+            points=group.points,
             witness=witness,
             confirmed_by=f"mpmath@{stated.bits}" if stated and stated.agrees else None,
-            message=self._message(interval, point, judged, worst, witness),
+            message=self._message(interval, judged, group.worst, witness),
             reproducer=wording.reproducer(
                 self.case.op,
                 self.case.variant,
                 self.case.dtype,
                 self.case.direction,
                 path=path,
-                point=point,
+                point=_point(judged, group.worst),
                 exact=witness.exact,
                 column=self.column,
                 cotangent=judged.cotangent,
             ),
         )
 
-    def _finding_id(self, judged: Judged, interval: Interval, path: str) -> str:
-        first = judged.inputs[self.case.op.inputs[0]][interval.first]
+    def _fixed(self, judged: Judged, group: Group) -> dict[str, Any]:
+        held = group.line.held
+        if group.line.scattered:
+            held = {n: x for n, x in _point(judged, group.worst).items() if n != group.line.probe}
+        if judged.cotangent != 1.0:
+            held["cotangent"] = judged.cotangent
+        return {n: hex_of(x) for n, x in held.items()}
+
+    def _finding_id(self, judged: Judged, group: Group, path: str) -> str:
+        interval = group.interval
+        first = judged.inputs[group.line.probe][interval.first]
         side = "nan" if np.isnan(first) else "zero" if first == 0 else "negative" if first < 0 else "positive"
         parts = [interval.kind, interval.reason or "", path, side, "" if np.isfinite(first) else "infinite"]
+        if len(self.subject.names) > 1:
+            parts = [interval.kind, interval.reason or "", path, group.line.probe, group.where]
         parts.append("" if judged.cotangent == 1.0 else f"cotangent={wording.decimal(judged.cotangent)}")
         return f"{self.id}::" + ".".join(p for p in parts if p)
 
-    def _message(self, interval: Interval, point: dict[str, float], judged: Judged, i: int, witness: Witness) -> str:
-        shown = dict(point)
+    def _message(self, interval: Interval, judged: Judged, i: int, witness: Witness) -> str:
+        shown = _point(judged, i)
         if judged.cotangent != 1.0:
             shown["cotangent"] = judged.cotangent
         text = wording.sentence(
@@ -173,8 +177,7 @@ class CaseRunner:
         return text
 
     def _witness(self, judged: Judged, i: int) -> tuple[Witness, Confirmed | None]:
-        name = self.case.op.inputs[0]
-        point = {name: float(judged.inputs[name][i])}
+        point = _point(judged, i)
         got = float(judged.computed[i])
         stated, decimal = self._confirm(judged, i, point)
         inputs: dict[str, Any] = {n: hex_of(x) for n, x in point.items()}
@@ -219,11 +222,10 @@ class CaseRunner:
         if self.case.direction != "backward":
             return []
         found = []
-        name = self.case.op.inputs[0]
-        failing = main.inputs[name][main.verdicts.kind > 0]
+        where = self.subject.cotangent_points
+        fresh = main.verdicts.kind[where] == 0
         for cotangent in self.subject.cotangents():
             judged = self.subject.judged_cotangent(self.column, cotangent)
-            fresh = ~np.isin(judged.inputs[name], failing)
             found += self._findings(judged, "vector", only=fresh)
         return found
 
@@ -234,14 +236,19 @@ class CaseRunner:
             return []
         except Raised as error:
             return [self._raises(str(error), path)]
-        name = self.case.op.inputs[0]
         other = main.computed[where]
         with np.errstate(invalid="ignore"):
             differs = (computed != other) & ~(np.isnan(computed) & np.isnan(other))
         if not differs.any():
             return []
         where, computed = where[differs], computed[differs]
-        judged = self.subject.judge_column(main.inputs[name][where], computed, _at(self.subject, where), self.column)
+        judged = self.subject.judge_column(
+            self.subject.at(where),
+            computed,
+            take(self.subject.reference, where),
+            self.column,
+            lines=lines_within(self.subject.tuples.lines, where),
+        )
         before = main.verdicts.take(where)
         fresh = (judged.verdicts.kind > 0) & ((before.kind == 0) | (judged.verdicts.severity < before.severity))
         found = self._findings(judged, path, only=fresh)
@@ -254,18 +261,19 @@ class CaseRunner:
         """Indices into the sample, and what the path computes there."""
         order = self.subject.order_of(self.column)
         if path == "single":
-            where = self.subject.subset(SINGLE_LIMIT)[:SINGLE_LIMIT]
-            outcome = self.subject.run(self.subject.x[where], order, path)
-            return where, outcome.columns[self.column]
+            where = self.subject.single_points
+            return where, self.subject.outcome_single(order).columns[self.column]
         outcome = self.subject.outcome(path, order)
-        return np.arange(len(self.subject.x)), outcome.columns[self.column]
+        return np.arange(len(self.subject.tuples)), outcome.columns[self.column]
 
     def _path_difference(self, judged: Judged, rest: npt.NDArray[np.int64], vector: Floats, path: str) -> Finding:
         name = self.case.op.inputs[0]
         x = judged.inputs[name]
         worst = worst_member(x, judged.verdicts.ulp, rest)
         witness, stated = self._witness(judged, worst)
-        lo, hi = float(x[rest].min()), float(x[rest].max())
+        point = _point(judged, worst)
+        shown = ", ".join(f"{n} = {wording.decimal(v)}" for n, v in point.items())
+        lo, hi = float(np.nanmin(x[rest])), float(np.nanmax(x[rest]))
         return Finding(
             id=f"{self.id}::path.{path}",
             kind="path",
@@ -274,14 +282,14 @@ class CaseRunner:
             probe=name,
             lo=hex_of(lo),
             hi=hex_of(hi),
-            share=round(len(rest) / len(self.subject.x), 6),
+            share=round(len(rest) / len(self.subject.tuples), 6),
             points=len(rest),
             witness=witness,
             confirmed_by=f"mpmath@{stated.bits}" if stated and stated.agrees else None,
             message=(
                 f"{self.label} {self.case.dtype}: the {wording.quantity(self.case.direction)} differs in its last bits "
                 f"between the vector and the {path} path at {len(rest)} inputs, within the threshold on both; at "
-                f"{name} = {wording.decimal(float(x[worst]))} they give {hex_of(float(vector[worst]))} and {witness.got}."
+                f"{shown} they give {hex_of(float(vector[worst]))} and {witness.got}."
             ),
             reproducer=wording.reproducer(
                 self.case.op,
@@ -289,7 +297,7 @@ class CaseRunner:
                 self.case.dtype,
                 self.case.direction,
                 path=path,
-                point={name: float(x[worst])},
+                point=point,
                 exact=witness.exact,
                 column=self.column,
             ),
@@ -311,11 +319,10 @@ class CaseRunner:
 
     def _audit(self, main: Judged) -> None:
         """mpmath computes a fixed sample of the points that passed; arb must agree there too."""
-        name = self.case.op.inputs[0]
-        x = main.inputs[name]
-        fine = np.flatnonzero((main.verdicts.kind == 0) & ~np.isnan(main.verdicts.ulp) & np.isfinite(x))
+        finite = np.logical_and.reduce([np.isfinite(x) for x in main.inputs.values()])
+        fine = np.flatnonzero((main.verdicts.kind == 0) & ~np.isnan(main.verdicts.ulp) & finite)
         for i in fine[:: max(len(fine) // _AUDITED, 1)][:_AUDITED]:
-            self._confirm(main, int(i), {name: float(x[i])})
+            self._confirm(main, int(i), _point(main, int(i)))
 
     def _finished(self, main: Judged, findings: tuple[Finding, ...], started: float) -> Result:
         serious = any(f.severity != "info" for f in findings)
@@ -330,7 +337,7 @@ class CaseRunner:
             verdict=verdict,  # type: ignore[arg-type]
             points=int(judged.sum()),
             exhaustive=self.subject.exhaustive,
-            sample="exhaustive" if self.subject.exhaustive else f"{self.settings.budget}-{len(self.subject.x)}",
+            sample="exhaustive" if self.subject.exhaustive else f"{self.settings.budget}-{len(self.subject.tuples)}",
             seconds=round(time.perf_counter() - started, 6),
             max_ulp=float(errors.max()) if len(errors) else None,
             p99_ulp=float(np.quantile(errors, 0.99, method="higher")) if len(errors) else None,
@@ -365,14 +372,16 @@ class CaseRunner:
         }
 
     def _curve(self, main: Judged) -> Curve:
-        x = main.inputs[self.case.op.inputs[0]]
-        finite = np.flatnonzero(np.isfinite(x))
+        line = main.lines[0]
+        x = main.inputs[line.probe]
+        members = np.arange(len(x))[line.members]
+        finite = members[np.isfinite(x[members])]
         pick = finite[np.unique(np.linspace(0, len(finite) - 1, _CURVE_POINTS).astype(np.int64))]
         fmt = self.subject.fmt
         ordinals = to_ordinal(x[pick], fmt) / infinity_ordinal(fmt) * ORDINAL_SCALE
         exact = main.lower[pick].to_float64()
         return Curve(
-            probe=self.case.op.inputs[0],
+            probe=line.probe,
             x=tuple(float(v) for v in x[pick]),
             ordinal=tuple(round(o) for o in ordinals),
             got=_optional(main.computed[pick]),
@@ -405,10 +414,8 @@ def _masked(verdicts: Verdicts, keep: Any) -> Verdicts:
     )
 
 
-def _at(subject: Subject, where: npt.NDArray[np.int64]) -> Any:
-    from gradcheck_suite.engine.pointwise import take
-
-    return take(subject.reference, where)
+def _point(judged: Judged, i: int) -> dict[str, float]:
+    return {n: float(x[i]) for n, x in judged.inputs.items()}
 
 
 def run_all(cases: list[Case], settings: Settings) -> Iterator[tuple[Case, list[Result]]]:

@@ -44,9 +44,12 @@ class Op:
 
     `call(*inputs, **params)` is the torch callable.  `formula(m, *inputs, **params)` is its definition in exact real
     arithmetic; parameters that are floats reach it as exact arrays, everything else as it is.  `inputs` names the
-    differentiable tensors in order.
+    differentiable tensors in order; `extras` further tensors, which both take by keyword.  `optional` maps the tensors
+    that only some variants take, by setting the parameter of that name to "tensor", to whether they are differentiable.
 
     `landmarks(params)` lists the inputs where something happens: kinks, jumps, thresholds, saturation points.
+    With several inputs these belong to the first one; `partners(params)` lists such values of the others by name, and
+    `offsets(params)` the distances between the first two where something happens.
     `documented(params, values)` marks inputs (float64 arrays by name) where the documentation states a deviation from
     the definition.  `domain(params, values)` marks the inputs for which the op is defined at all.
     `module(**params)`, `inplace(x, **params)` and `out(x, out=..., **params)` are further ways of calling it.
@@ -61,9 +64,13 @@ class Op:
     family: str
     tier: str = "core"
     inputs: tuple[str, ...] = ("input",)
+    extras: tuple[str, ...] = ()
+    optional: Mapping[str, bool] = field(default_factory=dict)
     variants: tuple[Params, ...] = ({},)
     defaults: Params = field(default_factory=dict)
     landmarks: Callable[[Params], Sequence[float]] = lambda params: ()
+    partners: Callable[[Params], Mapping[str, Sequence[float]]] = lambda params: {}
+    offsets: Callable[[Params], Sequence[float]] = lambda params: ()
     documented: Callable[[Params, Mapping[str, Any]], Any] | None = None
     documented_reason: str = ""
     domain: Callable[[Params, Mapping[str, Any]], Any] | None = None
@@ -90,8 +97,10 @@ class Op:
             return ""
 
     def params(self, variant: Params) -> dict[str, Any]:
-        """All keyword arguments of a variant, defaults included, as the formula takes them."""
-        return {**self.defaults, **variant}
+        """All keyword arguments of a variant, defaults included, as the formula takes them; tensors are none."""
+        chosen = {**self.defaults, **variant}
+        tensors = (*self.optional, *self.inputs, *self.extras)
+        return {k: v for k, v in chosen.items() if k not in tensors}
 
     def reals(self, variant: Params) -> dict[str, float]:
         """The parameters that are real numbers: exact for the reference, moved by the conditioning ruler."""

@@ -1,0 +1,54 @@
+"""Gradients of several inputs at a tie, judged together: one convex combination must give all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from gradcheck_suite.engine.judge import Verdicts
+from gradcheck_suite.engine.nearest import chebyshev
+from gradcheck_suite.floats import Format
+from gradcheck_suite.formula.points import Points
+
+Floats = npt.NDArray[np.float64]
+
+
+def outside_jointly(
+    verdicts: Verdicts,
+    together: Mapping[str, Floats],
+    column: str,
+    names: Sequence[str],
+    points: Points,
+    fmt: Format,
+    max_ulp: float,
+    cotangent: float,
+) -> Verdicts:
+    """Mark the ties where every entry of the gradient is possible, but not all of them at once.
+
+    `together` has all computed columns, `names` are the inputs in order.  What is found belongs to the first input whose
+    derivative is a set; other columns pass.
+    """
+    if not column.startswith("d:"):
+        return verdicts
+    bad: dict[int, float] = {}
+    for i, vertices in points.vertices.items():
+        scaled = vertices * cotangent
+        varying = np.flatnonzero(scaled.min(axis=0) != scaled.max(axis=0))
+        computed = np.array([together[f"d:{n}"][i] for n in names])
+        if verdicts.kind[i] or len(varying) < 2 or names[varying[0]] != column.removeprefix("d:"):
+            continue
+        error = _distance(scaled[:, varying], computed[varying], fmt, max_ulp)
+        if error > max_ulp:
+            bad[i] = error
+    return verdicts.as_ties(np.array(list(bad), dtype=np.int64), np.array(list(bad.values()))) if bad else verdicts
+
+
+def _distance(vertices: Floats, computed: Floats, fmt: Format, max_ulp: float) -> float:
+    """At least how far every convex combination of the rows is away in some entry, in ulp of its largest magnitude."""
+    if not np.isfinite(vertices).all() or not np.isfinite(computed).all():
+        return 0.0
+    binade = np.clip(np.frexp(np.abs(vertices).max(axis=0))[1] - 1, fmt.emin, fmt.emax)
+    unit = np.ldexp(max_ulp, binade - (fmt.precision - 1))
+    return float(chebyshev((vertices - computed) / unit).bound * max_ulp)
