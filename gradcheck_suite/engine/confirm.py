@@ -67,6 +67,9 @@ def digits(value: Any, fmt: Format, point: Mapping[str, float]) -> str:
     """25 digits; at an infinite input only the element of the format that the limit rounds to has a meaning."""
     if mpmath.isnan(value):
         return "nan"
+    # What cancellation leaves of an exact 0 lies below every format, whatever the cotangent.
+    if abs(value) < mpmath.mpf(2) ** (fmt.ulp_exponent_min - fmt.emax - 64):
+        return "0.0"
     limit = any(np.isinf(x) for x in point.values())
     if mpmath.isinf(value) or (limit and abs(value) > 2.0**1000):
         return "inf" if value > 0 else "-inf"

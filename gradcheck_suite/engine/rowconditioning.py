@@ -16,22 +16,27 @@ from flint import arb
 
 from gradcheck_suite.engine.conditioning import units
 from gradcheck_suite.floats import Exact, Format, round_exact
-from gradcheck_suite.formula.arrays import Problem, Wanted, at_stand_ins, enclose, sensitivities
+from gradcheck_suite.formula.arrays import Pattern, Problem, Wanted, at_stand_ins, enclose, evaluate, sensitivities
+from gradcheck_suite.formula.evaluate import start_precision
+from gradcheck_suite.formula.fields import ARB
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-COTANGENT = "cotangent"
-"""The name under which the cotangent's signs stand in a pattern."""
+COTANGENT, DIRECTION = "cotangent", "direction"
+"""The names under which the signs of the cotangent and of the direction stand in a pattern."""
 
 _RANDOM = 6
 """Pseudo-random sign patterns, each with its opposite."""
 
-_GUIDED = 6
-"""Entries whose own first derivative is asked for a pattern."""
+_GUIDED = 24
+"""Entries of a sample whose own first derivative is asked for a pattern; equal ones count once."""
 
-_BINARY64_SPARE = 24
+_SLACK = 4.0
+"""An error beyond so many times the first-order range is not looked into further."""
+
+_FINE = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,51 +61,80 @@ def excused(
     fmt: Format,
 ) -> Bools:
     """Which failing entries of one sample's flat `column` hold a computed value inside the range; NaN never does."""
-    lowest = round_exact(centre, fmt)
-    highest = lowest.copy()
-    inside = np.zeros(len(entries), dtype=bool)
     usable = ~np.isnan(computed)
-    problem = at_stand_ins(problem)
-    for signs in _patterns(problem, wanted, column, entries, np.where(usable, ulp, -1.0), inside):
+    if not usable.any():
+        return usable
+    search = _Range(at_stand_ins(problem), wanted, column, entries, computed, centre, fmt)
+    if search.piecewise():
+        for seed in range(_RANDOM):
+            search.widen(_scattered(problem, seed), search.step)
+    guides = list(_representatives(computed, centre, np.where(usable, ulp, -1.0)))
+    for worst in guides[:_GUIDED]:
+        if not search.inside[worst]:
+            search.guide(worst)
+    if len(guides) > _GUIDED and search.inside[guides[:_GUIDED]].all():
+        # The largest errors of a long sample speak for its smaller ones.
+        return usable
+    return search.inside & usable
+
+
+class _Range:
+    """The range of the exact entries as far as it has been explored, and which computed values lie inside."""
+
+    def __init__(
+        self, problem: Problem, wanted: Wanted, column: str, entries: Ints, computed: Floats, centre: Exact, fmt: Format
+    ) -> None:
+        self.problem, self.wanted, self.column, self.entries, self.fmt = problem, wanted, column, entries, fmt
+        self.computed, self.exact = computed, centre.to_float64()
+        self.lowest = round_exact(centre, fmt)
+        self.highest = self.lowest.copy()
+        self.inside = np.zeros(len(entries), dtype=bool)
+        self.step = float(units(longest(problem)))
+
+    def piecewise(self) -> bool:
+        """Whether the formula has kinks or jumps, which no derivative at one point tells of."""
+        with ARB.precision(start_precision(self.fmt)):
+            return evaluate(self.problem, ARB, replace(self.wanted, order=0))[1].piecewise
+
+    def guide(self, i: int) -> None:
+        """Widen along the exact first derivative of entry i, unless even four times its reach would not do.
+
+        The first step is no longer than the error asks for: a full one may turn back where the function bends.
+        """
+        slopes = sensitivities(self.problem, self.wanted, self.column, int(self.entries[i]))
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            slope = sum(float(np.abs(s).sum()) for s in slopes.values())
+            reach = self.step * self.fmt.unit_roundoff * (abs(self.exact[i]) + slope)
+            error = abs(self.computed[i] - self.exact[i])
+            grain = 2.0 ** max(self.fmt.ulp_exponent_min, np.frexp(self.exact[i])[1] - self.fmt.precision)
+            part = 2 * (error + grain) / reach
+        signs = Signs({n: np.where(s < 0, -1.0, 1.0) for n, s in slopes.items()})
+        if part < 1:
+            self.widen(signs, self.step * part)
+        if not self.inside[i] and part < 2 * _SLACK:
+            self.widen(signs, self.step)
+
+    def widen(self, signs: Signs, step: float) -> None:
+        """Take in the exact entries when every number moves by step*u along the signs, and against them."""
         for direction in (signs, signs.opposite()):
-            moved, seen = move(problem, wanted, direction, fmt)
-            value = round_exact(enclose(moved, fmt, seen).exact(fmt)[column][entries], fmt)
-            lowest, highest = np.fmin(lowest, value), np.fmax(highest, value)
+            moved, seen = move(self.problem, self.wanted, direction, self.fmt, step)
+            value = round_exact(enclose(moved, self.fmt, seen).exact(self.fmt)[self.column][self.entries], self.fmt)
+            self.lowest, self.highest = np.fmin(self.lowest, value), np.fmax(self.highest, value)
         with np.errstate(invalid="ignore"):
-            inside |= usable & (computed >= lowest) & (computed <= highest)
-        if inside[usable].all():
-            break
-    return inside
+            self.inside |= (self.computed >= self.lowest) & (self.computed <= self.highest)
 
 
-def _patterns(
-    problem: Problem, wanted: Wanted, column: str, entries: Ints, ulp: Floats, inside: Bools
-) -> Iterator[Signs]:
-    """Patterns as long as they are asked for; `inside` is watched, so that settled entries are not guided."""
-    tried: set[int] = set()
-    for worst in _guides(ulp, inside, tried, 1):
-        yield _guided(problem, wanted, column, int(entries[worst]))
-    for seed in range(_RANDOM):
-        yield _scattered(problem, wanted, seed)
-    for worst in _guides(ulp, inside, tried, _GUIDED - 1):
-        yield _guided(problem, wanted, column, int(entries[worst]))
+def _representatives(computed: Floats, centre: Exact, ulp: Floats) -> Iterator[int]:
+    """One entry for each pair of a computed and an exact value, the worst first."""
+    seen: set[tuple[float, float, int]] = set()
+    for i in np.argsort(-ulp, kind="stable"):
+        key = (float(computed[i]), float(centre.hi[i]), int(centre.exp[i]))
+        if ulp[i] >= 0 and key not in seen:
+            seen.add(key)
+            yield int(i)
 
 
-def _guides(ulp: Floats, inside: Bools, tried: set[int], count: int) -> Iterator[int]:
-    for _ in range(count):
-        open_entries = [i for i in np.argsort(-ulp, kind="stable") if not inside[i] and i not in tried and ulp[i] >= 0]
-        if not open_entries:
-            return
-        tried.add(int(open_entries[0]))
-        yield int(open_entries[0])
-
-
-def _guided(problem: Problem, wanted: Wanted, column: str, entry: int) -> Signs:
-    slopes = sensitivities(problem, wanted, column, entry)
-    return Signs({n: np.where(s < 0, -1.0, 1.0) for n, s in slopes.items()})
-
-
-def _scattered(problem: Problem, wanted: Wanted, seed: int) -> Signs:
+def _scattered(problem: Problem, seed: int) -> Signs:
     """Pattern 0 moves everything alike; the others are drawn by a fixed rule."""
     numbers = {**problem.inputs, **problem.reals}
     sizes = {n: np.shape(_numbers(x)) for n, x in numbers.items()}
@@ -108,20 +142,31 @@ def _scattered(problem: Problem, wanted: Wanted, seed: int) -> Signs:
     drawn = {n: np.where(rng.randint(0, 2, shape) == 0, -1.0, 1.0) for n, shape in sizes.items()}
     if seed == 0:
         drawn = {n: np.ones(shape) for n, shape in sizes.items()}
-    return Signs({**drawn, COTANGENT: np.where(rng.randint(0, 2, 1 << 12) == 0, -1.0, 1.0)})
+    seeds = {n: np.where(rng.randint(0, 2, 1 << 12) == 0, -1.0, 1.0) for n in (COTANGENT, DIRECTION)}
+    return Signs({**drawn, **seeds})
 
 
-def move(problem: Problem, wanted: Wanted, signs: Signs, fmt: Format) -> tuple[Problem, Wanted]:
-    """Every number of the call times 1 +- C*u, the cotangent too."""
-    step = units(max((max(np.shape(_numbers(x)), default=1) for x in problem.inputs.values()), default=1))
+def longest(problem: Problem) -> int:
+    """An upper bound of the longest sum: the longest axis of any input."""
+    return max((max(np.shape(_numbers(x)), default=1) for x in problem.inputs.values()), default=1)
+
+
+def move(
+    problem: Problem, wanted: Wanted, signs: Signs, fmt: Format, step: float | None = None
+) -> tuple[Problem, Wanted]:
+    """Every number of the call times 1 +- step*u (C by default), the cotangent and the direction too."""
+    # In 1/1024, so that the factor is a short dyadic number.
+    step = int((units(longest(problem)) if step is None else step) * _FINE) / _FINE
     inputs = {n: _moved(x, signs.by_name[n], step, fmt) for n, x in problem.inputs.items()}
     reals = {n: _moved(x, signs.by_name[n], step, fmt) for n, x in problem.reals.items()}
-    pattern, s = wanted.cotangent, signs.by_name[COTANGENT]
 
-    def cotangent(size: int) -> Any:
-        return _moved(np.asarray(pattern(size)), np.resize(s, size), step, fmt)
+    def moved(pattern: Pattern, name: str) -> Pattern:
+        s = signs.by_name[name].reshape(-1)
+        return lambda size: _moved(np.asarray(pattern(size)), np.resize(s, size), step, fmt)
 
-    return replace(problem, inputs=inputs, reals=reals), replace(wanted, cotangent=cotangent)
+    return replace(problem, inputs=inputs, reals=reals), replace(
+        wanted, cotangent=moved(wanted.cotangent, COTANGENT), direction=moved(wanted.direction, DIRECTION)
+    )
 
 
 def _numbers(value: Any) -> Any:
@@ -132,13 +177,14 @@ def _numbers(value: Any) -> Any:
     return out
 
 
-def _moved(value: Any, signs: Floats, step: int, fmt: Format) -> Any:
+def _moved(value: Any, signs: Floats, step: float, fmt: Format) -> Any:
     array = _numbers(value)
     signs = np.broadcast_to(signs, array.shape)
-    if array.dtype == np.float64 and fmt.precision <= _BINARY64_SPARE:
-        # Both factors are short enough for their product to be exact in binary64.
+    if array.dtype == np.float64 and fmt.precision < 53:
+        # That binary64 rounds the product is a further move of 2^-53, far below u.
         return array * (1.0 + signs * (step * fmt.unit_roundoff))
-    exact = np.frompyfunc(lambda x, s: _times(x, 2**fmt.precision + int(s) * step, -fmt.precision), 2, 1)
+    numerator, exponent = _FINE * 2**fmt.precision, -fmt.precision - 10
+    exact = np.frompyfunc(lambda x, s: _times(x, numerator + int(s * step * _FINE), exponent), 2, 1)
     return _numbers(exact(array, signs))
 
 

@@ -87,7 +87,7 @@ class RowSubject:
     def pattern(self, cotangent: str) -> cotangents.Pattern:
         """The cotangent of that name."""
         if cotangent == "scaled":
-            return cotangents.scaled(cotangents.mixed, 2.0**15 if self.dtype == "float16" else 2.0**16)
+            return cotangents.scaled(2.0**15 if self.dtype == "float16" else 2.0**16)
         return cotangents.one_hot if cotangent == "one-hot" else cotangents.mixed
 
     def wanted(self, cotangent: str, order: int) -> Wanted:

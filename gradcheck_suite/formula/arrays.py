@@ -32,6 +32,7 @@ _INFINITIES = (2000, 5000)
 _NAN_STAND_INS = (-700.25, -1.5, 0.375, 2.5, 650.75)
 # A ball that is still NaN here comes from a pole or a domain, not from lack of precision.
 _POLE_PRECISION = 1024
+_NO_SLOPES = {"cotangent": np.zeros(1), "direction": np.zeros(1)}
 _AROUND_ZERO = np.frompyfunc(lambda ball: ball.contains(0), 1, 1)
 
 
@@ -287,19 +288,15 @@ def reference_mpmath(problem: Problem, wanted: Wanted, bits: int) -> dict[str, O
 
 
 def sensitivities(problem: Problem, wanted: Wanted, column: str, entry: int) -> dict[str, Floats]:
-    """z * d(entry of column)/dz for every number z of the call, the cotangent ("cotangent") included, roughly.
+    """z * d(entry of column)/dz for every number z of the call, roughly: for signs and first-order estimates.
 
-    For signs and first-order estimates, not for verdicts; a column of second derivatives is taken for a constant.
+    The names are those of inputs and reals, "cotangent" and "direction".
     """
     with ARB.precision(128), np.errstate(all="ignore"):
         if column == "value":
-            slopes = _slopes_of_value(problem, entry)
-        elif column.startswith("d:"):
-            slopes = _slopes_of_gradient(problem, wanted, column[2:], entry)
-        else:
-            slopes = {n: np.ones(_array(x).shape) for n, x in (*problem.inputs.items(), *problem.reals.items())}
-            slopes["cotangent"] = np.ones(1)
-        return slopes
+            return _slopes_of_value(problem, entry)
+        prefix, _, name = column.partition(":")
+        return (_slopes_of_gradient if prefix == "d" else _slopes_of_second)(problem, wanted, name, entry)
 
 
 def _slopes_of_value(problem: Problem, entry: int) -> dict[str, Floats]:
@@ -311,7 +308,7 @@ def _slopes_of_value(problem: Problem, entry: int) -> dict[str, Floats]:
     names = [*variables, *reals]
     both = [*variables.values(), *reals.values()]
     slopes = {n: _rough(v.value, g) for n, v, g in zip(names, both, gradient(value, one_hot, both), strict=True)}
-    return {**slopes, "cotangent": np.ones(1)}
+    return {**slopes, **_NO_SLOPES}
 
 
 def _slopes_of_gradient(problem: Problem, wanted: Wanted, name: str, entry: int) -> dict[str, Floats]:
@@ -329,8 +326,39 @@ def _slopes_of_gradient(problem: Problem, wanted: Wanted, name: str, entry: int)
     both = [*variables.values(), *reals.values()]
     grads = gradient(value, cotangent, both)
     slopes = {n: _rough_dual(v.value, g) for n, v, g in zip(names, both, grads, strict=True)}
-    slopes["cotangent"] = _rough_dual(cotangent, value.value)
-    return slopes
+    return {**slopes, **_NO_SLOPES, "cotangent": _rough_dual(cotangent, value.value)}
+
+
+def _slopes_of_second(problem: Problem, wanted: Wanted, name: str, entry: int) -> dict[str, Floats]:
+    """Dual numbers of dual numbers: inside along the direction v, outside along the axis of one entry.
+
+    The mixed part of every gradient is then the gradient of that entry of H v, that of the value its derivative by the
+    cotangent, and the outer part of the inputs' gradients its derivative by v.
+    """
+    inner = DualField(ARB)
+    outer = DualField(inner)  # type: ignore[arg-type]  # DualField sets its functions dynamically
+    m = Context(outer)  # type: ignore[arg-type]
+    variables, reals = _all_variables(m, problem)
+    for n, x in problem.inputs.items():
+        v = _numbers(ARB, x).reshape(-1)
+        along = _numbers(ARB, wanted.direction(v.size))
+        axis = [inner.one if n == name and i == entry else inner.zero for i in range(v.size)]
+        seed = np.empty(v.size, dtype=object)
+        seed[:] = [Dual(Dual(a, d), e) for a, d, e in zip(v, along, axis, strict=True)]
+        variables[n] = Variable(outer, seed.reshape(_array(x).shape))  # type: ignore[arg-type]
+    value = _outputs(replace(problem, reals=reals), m, variables)
+    cotangent = _numbers(outer, wanted.cotangent(value.size))
+    both = {**variables, **reals}
+    grads = dict(zip(both, gradient(value, cotangent, list(both.values())), strict=True))
+    mixed = np.frompyfunc(lambda a, b: float((a.v.v * b.d.d).mid()), 2, 1)
+    by_direction = np.frompyfunc(lambda a, b: float((a.v.d * b.d.v).mid()), 2, 1)
+    slopes = {n: _floats(mixed(v.value, grads[n])) for n, v in both.items()}
+    steps = [_floats(by_direction(v.value, grads[n])).reshape(-1) for n, v in variables.items()]
+    return {**slopes, "cotangent": _floats(mixed(cotangent, value.value)), "direction": np.concatenate(steps)}
+
+
+def _floats(values: Any) -> Floats:
+    return np.asarray(values, dtype=np.float64)
 
 
 def _all_variables(m: Context, problem: Problem) -> tuple[dict[str, Variable], dict[str, Any]]:
@@ -341,8 +369,8 @@ def _all_variables(m: Context, problem: Problem) -> tuple[dict[str, Variable], d
 
 
 def _rough(z: Objects, slope: Objects) -> Floats:
-    return np.asarray(np.frompyfunc(lambda a, b: float((a * b).mid()), 2, 1)(z, slope), dtype=np.float64)
+    return _floats(np.frompyfunc(lambda a, b: float((a * b).mid()), 2, 1)(z, slope))
 
 
 def _rough_dual(z: Objects, slope: Objects) -> Floats:
-    return np.asarray(np.frompyfunc(lambda a, b: float((a.v * b.d).mid()), 2, 1)(z, slope), dtype=np.float64)
+    return _floats(np.frompyfunc(lambda a, b: float((a.v * b.d).mid()), 2, 1)(z, slope))

@@ -12,7 +12,9 @@ Floats = NDArray[np.float64]
 Pattern = Callable[[int], Floats]
 """The cotangent of an output with so many entries; its values are exact in every format."""
 
-_CYCLE: Final = np.array([1.0, -1.0, 0.5, 1.5, -0.75, 2.0, -1.25, 0.25, -0.5, 1.75, -2.0])
+# Prime lengths, so that no axis of an array sees the same entries again and again.
+_CYCLE: Final = np.array([1.0, -1.0, 0.5, 1.5, -0.75, 2.0, -1.25, 0.25, -0.5, 1.75, -2.0, 0.75, -1.5])
+_LARGEST: Final = 2.0
 _DIRECTION: Final = np.array([1.0, 0.5, -1.0, -0.25, 1.5, -0.75, 2.0])
 
 
@@ -33,6 +35,6 @@ def one_hot(size: int) -> Floats:
     return out
 
 
-def scaled(pattern: Pattern, factor: float) -> Pattern:
-    """The pattern times a power of two, such as the loss scale of mixed-precision training."""
-    return lambda size: pattern(size) * factor
+def scaled(largest: float) -> Pattern:
+    """The mixed cotangent grown to `largest` (a power of two), such as the loss scale of mixed-precision training."""
+    return lambda size: mixed(size) * (largest / _LARGEST)

@@ -25,6 +25,7 @@ PAST_FLOAT16: Final = 65_600
 """A length past the largest float16 number, 65,504: a count or a sum of ones overflows there."""
 
 _FULL: Final = 17  # rows up to this length take part in every family
+_LONGEST: Final = 10_000  # longer ones in one only
 _ORDINARY: Final = np.array([0.5, -1.25, 2.0, 0.125, -0.75, 1.5, -2.5, 0.875, 3.0, -0.25, 1.0, -1.75, 0.0625])
 
 
@@ -36,14 +37,22 @@ class Row:
     label: str
     probe: str
     at: float
+    common: bool = False
+    """Whether the row belongs to the few that every axis and option is tried with."""
 
 
 def rows(fmt: Format, lengths: Sequence[int]) -> Iterator[Row]:
     """Rows of every length; the longer ones only in the families whose difficulty grows with the length."""
     for n in lengths:
-        for row in _all(fmt, n) if n <= _FULL else _long(fmt, n):
+        for row in _family(fmt, n):
             values = round_to(row.values, fmt)
-            yield Row(values, f"{row.label}, length {n}", row.probe, row.at)
+            yield Row(values, f"{row.label}, length {n}", row.probe, row.at, row.common)
+
+
+def _family(fmt: Format, n: int) -> Iterator[Row]:
+    if n > _LONGEST:
+        return iter([Row(_winner(n, 11.0), "one winner, all others equal", "gap", 11.0)])
+    return _all(fmt, n) if n <= _FULL else _long(fmt, n)
 
 
 def _all(fmt: Format, n: int) -> Iterator[Row]:
@@ -61,12 +70,12 @@ def _all(fmt: Format, n: int) -> Iterator[Row]:
 
 def _long(fmt: Format, n: int) -> Iterator[Row]:
     yield Row(np.zeros(n), "equal entries", "level", 0.0)
-    yield Row(np.resize(_ORDINARY, n), "ordinary entries", "scale", 1.0)
+    yield Row(np.resize(_ORDINARY, n), "ordinary entries", "scale", 1.0, True)
     if n > 1:
         gap = -log(fmt.unit_roundoff)
         yield Row(_winner(n, 4.0), "one winner, all others equal", "gap", 4.0)
-        yield Row(_winner(n, gap), "one winner, all others equal", "gap", float(round_to([gap], fmt)[0]))
-        yield Row(-0.25 * np.arange(n) % 64, "an arithmetic sequence", "scale", 0.25)
+        yield Row(_winner(n, gap), "one winner, all others equal", "gap", float(round_to([gap], fmt)[0]), True)
+        yield Row(-0.25 * np.arange(n), "an arithmetic sequence", "scale", 0.25)
 
 
 def _levels(fmt: Format, n: int) -> Iterator[Row]:
@@ -112,12 +121,13 @@ def _magnitudes(fmt: Format, n: int) -> Iterator[Row]:
 def _special(n: int) -> Iterator[Row]:
     inf = np.inf
     base = np.resize(_ORDINARY, n)
+    if n == 1:
+        return
     for masked in sorted({1, n - 1, n}):
-        if masked:
-            values = base.copy()
-            values[:masked] = -inf
-            yield Row(values, f"{masked} entries masked by -inf", "masked entries", float(masked))
-    for count in sorted({1, min(2, n)}):
+        values = base.copy()
+        values[:masked] = -inf
+        yield Row(values, f"{masked} entries masked by -inf", "masked entries", float(masked))
+    for count in (1, 2):
         values = base.copy()
         values[-count:] = inf
         yield Row(values, f"{count} entries of +inf", "infinite entries", float(count))
@@ -138,19 +148,21 @@ def _top(n: int, tied: int, gap: float) -> Floats:
     return out
 
 
-def place(row: Floats, dim: int, *, rank: int | None = None) -> Floats:
+WIDE: Final = 40
+"""Rows side by side that the SIMD body of a loop over the inner axes needs in every dtype but the 16-bit ones."""
+
+
+def place(row: Floats, dim: int, *, rank: int | None = None, inner: int = 2) -> Floats:
     """The row along axis `dim` of an array: alone where dim = -1 and no rank is given, else with others beside it.
 
-    Beside it stand the same row reversed and rotated, as many as the SIMD body of a loop over the inner axes needs for
-    the short rows.
+    `inner` rows stand side by side along the last axis, the same one reversed and rotated.
     """
     if dim == -1 and rank is None:
         return row
     rank = rank or (dim + 2 if dim >= 0 else -dim)
     axis = dim % rank
-    inner = 33 if len(row) == _FULL and axis < rank - 1 else 3
-    shape = [2 if i < axis else 1 for i in range(rank)]
-    shape[-1] = inner if axis < rank - 1 else shape[-1]
+    shape = [1] * rank
+    shape[-1] = inner if axis < rank - 1 else 1
     shape[axis] = len(row)
     beside = int(np.prod(shape)) // len(row)
     stack = np.stack([_variation(row, k) for k in range(beside)])

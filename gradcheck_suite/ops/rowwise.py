@@ -15,7 +15,7 @@ from torch import nn
 from gradcheck_suite.floats import Format
 from gradcheck_suite.formula.context import Context
 from gradcheck_suite.formula.tape import Array
-from gradcheck_suite.inputs.rows import LENGTHS, PAST_FLOAT16, place, rows
+from gradcheck_suite.inputs.rows import LENGTHS, PAST_FLOAT16, WIDE, place, rows
 from gradcheck_suite.ops.declare import operation
 from gradcheck_suite.ops.record import Params, Sample
 
@@ -23,13 +23,18 @@ _DIMS = ({"dim": -1}, {"dim": 0}, {"dim": 1})
 
 
 def along_dim(params: Params, fmt: Format, *, budget: str, seed: int) -> Iterator[Sample]:
-    """Rows laid along the axis that `dim` names."""
+    """Rows laid along the axis that `dim` names: every family along the last axis, the common ones along others."""
     dim = int(params["dim"])
-    lengths = LENGTHS[budget] if dim == -1 else LENGTHS[budget][:4]
-    if dim == -1 and fmt.name == "float16" and budget != "quick":
-        lengths = (*lengths, PAST_FLOAT16)
-    for row in rows(fmt, lengths):
-        yield Sample(inputs={"input": place(row.values, dim)}, label=row.label, probe=row.probe, at=row.at)
+    if dim == -1:
+        long = (PAST_FLOAT16,) if fmt.name == "float16" and budget != "quick" else ()
+        for row in rows(fmt, (*LENGTHS[budget], *long)):
+            yield Sample(inputs={"input": row.values}, label=row.label, probe=row.probe, at=row.at)
+        return
+    for row in rows(fmt, LENGTHS[budget][1:4]):
+        if row.common:
+            inner = WIDE if len(row.values) == 17 else 2
+            values = place(row.values, dim, inner=inner)
+            yield Sample(inputs={"input": values}, label=row.label, probe=row.probe, at=row.at)
 
 
 @operation(F.softmax, family="activation", module=nn.Softmax, variants=_DIMS, variants_only=True, samples=along_dim)
