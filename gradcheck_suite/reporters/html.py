@@ -45,7 +45,7 @@ def render_html(document: Document) -> str:
     )
     details = _payloads(rows, baselined=baselined, taken=len(page.encode()))
     before, after = page.split(_PAYLOADS)
-    return before + details + after
+    return "".join((before, str(details), after))  # added to Markup, text would be escaped once more
 
 
 def _glance(document: Document, rows: list[Row]) -> list[tuple[str, list[dict[str, Any]]]]:

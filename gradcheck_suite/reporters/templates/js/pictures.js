@@ -180,11 +180,15 @@ class ErrorPicture {
     if (this.remarks.length) svg("text", { x: this.left - 6, y: y + 8, "text-anchor": "end" }, node, "info");
   }
   visible(at) { return at >= this.left - 1 && at <= this.right + 1; }
-  // The vertical axis is logarithmic from 0.05 ULP; inf has a line of its own at the top.
+  // The vertical axis is logarithmic; what is below 1 ULP shares the lowest strip, and inf has a line at the top.
   grid(node) {
     const { ulp } = this.values, infinite = ulp.includes(Infinity), most = Math.max(this.options.limit, ...ulp.filter(Number.isFinite));
-    const floor = -1.3, high = Math.log10(most) + 0.3, ceiling = this.top + (infinite ? 22 : 0);
-    this.sy = (u) => u === Infinity ? this.top + 4 : this.bottom - ((this.bottom - ceiling) * Math.max(0, Math.log10(Math.max(u, 0.05)) - floor)) / (high - floor);
+    const high = Math.log10(most) + 0.2, ceiling = this.top + (infinite ? 22 : 0), one = this.bottom - 30;
+    this.sy = (u) => {
+      if (u === Infinity) return this.top + 4;
+      const log = Math.log10(Math.max(u, 0.05));
+      return log < 0 ? this.bottom - (30 * (log + 1.3)) / 1.302 : one - ((one - ceiling) * log) / high;
+    };
     const mark = (y, label) => svg("text", { x: this.left - 6, y: y + 4, "text-anchor": "end" }, node, label);
     for (let k = 0; k <= high; k += Math.max(1, Math.ceil(high / 5))) {
       const y = this.sy(10 ** k);
@@ -192,7 +196,7 @@ class ErrorPicture {
       mark(y, power(k));
     }
     if (infinite) mark(this.top + 4, "inf");
-    mark(this.bottom - 4, "0");
+    mark(this.bottom - 2, "0");
     const limit = this.sy(this.options.limit);
     svg("line", { class: "limit", x1: this.left, x2: this.right, y1: limit, y2: limit }, node);
   }
