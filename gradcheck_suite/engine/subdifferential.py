@@ -4,7 +4,8 @@ The Clarke subdifferential (Clarke 1983, "Optimization and Nonsmooth Analysis", 
 limits of gradients at points nearby.  It is sampled as just that: exact gradients at x + 2^-200 s d for fixed directions
 d, then for the directions in which the computed gradient still lies outside, since the gradient of a convex function at
 x + t d is the element of the set that is extreme in the direction d.  Coordinate intervals would not do: a gradient whose
-entries are each possible may still belong to no single convex combination.
+entries are each possible may still belong to no single convex combination.  At a documented clamp the clamped and the
+unclamped gradients span the set.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy.typing as npt
 from flint import arb
 
 from gradcheck_suite.engine.nearest import chebyshev
-from gradcheck_suite.engine.rowconditioning import COTANGENT, Signs, move
+from gradcheck_suite.engine.rowconditioning import COTANGENT, DIRECTION, Signs, move
 from gradcheck_suite.floats import Exact, Format
 from gradcheck_suite.formula.arrays import Problem, Wanted, evaluate
 from gradcheck_suite.formula.fields import ARB
@@ -87,12 +88,6 @@ class _Hull:
             inputs[n], start = moved, start + size
         return replace(self.problem, inputs=inputs)
 
-    def gradient(self, problem: Problem) -> Objects:
-        """All columns side by side."""
-        with ARB.precision(self.precision):
-            found, _ = evaluate(problem, ARB, self.wanted)
-        return np.concatenate([found[c] for c in self.columns])
-
     def add(self, direction: Floats) -> None:
         """Gradients on both sides along a direction."""
         size = np.abs(direction).max(initial=0.0)
@@ -100,11 +95,19 @@ class _Hull:
             return
         for sign in (1.0, -1.0):
             point = self.moved(np.clip(direction / size, -1.0, 1.0) * sign)
-            vertex = self.gradient(point)
-            # Where the function is not differentiable, or not defined, nearby, there is no gradient to take a limit of.
-            if all(ball.is_finite() for ball in vertex):
-                self.vertices.append(vertex)
-                self.points.append(point)
+            if self._take(point):
+                self._take(replace(point, straight=True))
+
+    def _take(self, point: Problem) -> bool:
+        """Note the gradient at a point; whether a documented clamp holds there."""
+        with ARB.precision(self.precision):
+            found, m = evaluate(point, ARB, self.wanted)
+        vertex = np.concatenate([found[c] for c in self.columns])
+        # Where the function is not differentiable, or not defined, nearby, there is no gradient to take a limit of.
+        if all(ball.is_finite() for ball in vertex):
+            self.vertices.append(vertex)
+            self.points.append(point)
+        return bool(m.clamped)
 
     def varies(self) -> Bools:
         """The entries that differ over the vertices."""
@@ -245,7 +248,8 @@ def _inside_when_moved(hull: _Hull, fmt: Format, got: Floats, member: Bools, max
     names = {**hull.problem.inputs, **hull.problem.reals}
     for _ in range(2 * _CONDITIONED):
         drawn = {n: np.where(rng.uniform(size=np.shape(x)) < 0.5, -1.0, 1.0) for n, x in names.items()}
-        signs = Signs({**drawn, COTANGENT: np.where(rng.uniform(size=4096) < 0.5, -1.0, 1.0)})
+        seeds = {n: np.where(rng.uniform(size=4096) < 0.5, -1.0, 1.0) for n in (COTANGENT, DIRECTION)}
+        signs = Signs({**drawn, **seeds})
         problem, wanted = move(hull.problem, hull.wanted, signs, fmt)
         with ARB.precision(hull.precision):
             found, _ = evaluate(problem, ARB, wanted)
