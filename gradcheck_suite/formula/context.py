@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck_suite.formula.dual import DERIVATIVES
+from gradcheck_suite.formula.dual import DERIVATIVES, Dual, DualField
 from gradcheck_suite.formula.fields import Field
 from gradcheck_suite.formula.tape import (
     Array,
@@ -39,6 +39,7 @@ class Context:
         self.straight = straight
         self.ties: list[Any] = []
         self.undecided: list[Any] = []
+        self.piecewise = False
         self.clamped: list[Any] = []
 
     # --- constants
@@ -66,8 +67,11 @@ class Context:
         return Variable(self.field, self.const(value).value)
 
     def stop(self, x: Array) -> Array:
-        """The value of x without its derivative: documented straight-through forms."""
-        return Array(self.field, self.const(x).value)
+        """The value of x without its derivatives of any order: documented straight-through forms."""
+        value = self.const(x).value
+        if isinstance(self.field, DualField):
+            value = elementwise(lambda a: Dual(a.v, self.field.base.zero), value)  # type: ignore[attr-defined]
+        return Array(self.field, value)
 
     # --- smooth functions of one argument
 
@@ -213,8 +217,10 @@ class Context:
         """
         a, b = self.const(a), self.const(b)
         f = self.field
-        if not smooth and condition.tie.any():
-            self.ties.append(condition.tie)
+        if not smooth:
+            self.piecewise = True
+            if condition.tie.any():
+                self.ties.append(condition.tie)
         truth, value = condition.truth, objects(np.where(condition.truth, a.value, b.value))
         if condition.undecided.any():
             self.undecided.append(condition.undecided)
@@ -291,6 +297,17 @@ class Context:
         """The smallest entry along an axis; equal smallest entries are a tie."""
         return -self.max(-self.const(x), axis, keepdims=keepdims)
 
+    def one_hot_max(self, x: Any, axis: int = -1) -> Array:
+        """1 at the largest entry along an axis, else 0, with no derivative; equal largest entries are a tie."""
+        x = self.const(x)
+        rows = self._split(x, axis)
+        best, winner = rows[0], np.zeros(rows[0].shape, dtype=np.int64)
+        for i, row in enumerate(rows[1:], 1):
+            better = row > best
+            best = self.where(better, row, best)
+            winner = np.where(better.truth, i, winner)
+        return self.stack([self.const((winner == i).astype(np.int64)) for i in range(len(rows))], axis)
+
     def _split(self, x: Array, axis: int) -> list[Array]:
         index: list[Any] = [slice(None)] * x.ndim
         parts = []
@@ -350,21 +367,38 @@ class Context:
         return node(f, y, (x, pull))
 
     def norm(self, x: Any, p: float = 2.0, axis: Axis = -1, *, keepdims: bool = False) -> Array:
-        """The p-norm (sum |x|^p)^(1/p), max |x| for p = inf; 0 is a tie wherever the norm has a kink there."""
+        """The p-norm (sum |x|^p)^(1/p) for any real p; 0 is a tie wherever the norm has a kink there.
+
+        Its limits: max |x| for p = inf, min |x| for p = -inf; for p = 0 the number of entries that are not 0.
+        """
         x = self.const(x)
-        if p == float("inf"):
+        if abs(p) == float("inf"):
             if not isinstance(axis, int):
-                raise TypeError(f"norm with p=inf takes one axis, not {axis!r}")
-            return self.max(self.abs(x), axis, keepdims=keepdims)
+                raise TypeError(f"norm with p={p} takes one axis, not {axis!r}")
+            return (self.max if p > 0 else self.min)(self.abs(x), axis, keepdims=keepdims)
+        if p == 0:
+            return self.sum(self.where((x > 0) | (x < 0), 1, 0, smooth=True), axis, keepdims=keepdims)
         if p == 1:
             return self.sum(self.abs(x), axis, keepdims=keepdims)
-        powers = x * x if p == 2 else self.power(self.abs(x), p)
+        # |x|^p has two continuous derivatives at 0 for p >= 2 only.
+        powers = x * x if p == 2 else self.power(self.where(x >= 0, x, -x, smooth=p >= 2), p)
         total = self.sum(powers, axis, keepdims=keepdims)
         root = self.sqrt(total) if p == 2 else self.power(total, self.const(1) / self.const(float(p)))
         # Only ties are recorded here: both branches are the root itself.
         return self.where(total > 0, root, root)
 
     # --- arrangement
+
+    def broadcast(self, x: Any, shape: tuple[int, ...]) -> Array:
+        """x repeated to a shape, as numpy broadcasts."""
+        x = self.const(x)
+        return node(self.field, np.broadcast_to(x.value, shape), (x, lambda g: g))
+
+    def select(self, mask: Any, a: Any, b: Any) -> Array:
+        """a where a plain boolean array is true, else b; the other one contributes nothing, whatever its value."""
+        truth = np.asarray(mask, dtype=bool)
+        no = np.zeros_like(truth)
+        return self.where(Condition(truth, no, no), a, b, smooth=True)
 
     def stack(self, arrays: Sequence[Array], axis: int = 0) -> Array:
         """Arrays of one shape along a new axis."""
