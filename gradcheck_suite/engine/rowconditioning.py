@@ -106,7 +106,8 @@ class _Range:
             slope = sum(float(np.abs(s).sum()) for s in slopes.values())
             reach = self.step * self.fmt.unit_roundoff * (abs(self.exact[i]) + slope)
             error = abs(self.computed[i] - self.exact[i])
-            grain = 2.0 ** max(self.fmt.ulp_exponent_min, np.frexp(self.exact[i])[1] - self.fmt.precision)
+            binade = np.frexp(self.exact[i])[1] if self.exact[i] else self.fmt.emin
+            grain = 2.0 ** max(self.fmt.ulp_exponent_min, binade - self.fmt.precision)
             part = 2 * (error + grain) / reach
         signs = Signs({n: np.where(s < 0, -1.0, 1.0) for n, s in slopes.items()})
         if part < 1:
