@@ -1,0 +1,129 @@
+"""Searching the ends of classes of points: many boundaries together, in float ordinals, to adjacent floats.
+
+A boundary lies between an `inner` float that belongs to a class and an `outer` one that does not.  Each round
+tries a few floats between the two, for all boundaries in one call, and keeps the outermost member.  Where a
+class ends cleanly, that is bisection.  Where it fades out, as an accuracy loss does, the floats around the
+end show both kinds, and what was found is the outermost member that was seen, no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+# A round costs more than a float does: three floats a round halve the rounds of bisection.
+_CLEAN_WAYS = 3
+_GRADUAL_WAYS = 8
+# Distances from the end at which it is checked: all powers of two up to 2^8, from there powers of four.
+_NEAR_BITS = 8
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Boundary:
+    """One end of a class of points of floats.
+
+    `inner` and `outer` are ordinals, the first of a member, the second of another class.  Members reach from
+    the end to `far`, and no float from `limit` on may be tried outside.  `gradual` states that the class is
+    expected to fade out.
+    """
+
+    profile: int
+    key: tuple[int, int]
+    inner: int
+    outer: int
+    far: int
+    limit: int
+    gradual: bool
+    mixed: bool = False
+    settled: bool = False
+
+    @property
+    def outward(self) -> int:
+        """+1 where the class lies below its boundary, -1 where it lies above."""
+        return 1 if self.outer > self.inner else -1
+
+    @property
+    def gap(self) -> int:
+        """Steps from the last member to the first float of another class; 1 where the end is found."""
+        return abs(self.outer - self.inner)
+
+    @property
+    def exact(self) -> bool:
+        """Whether the class ends here, cleanly, between two adjacent floats."""
+        return self.gap <= 1 and self.settled and not self.mixed
+
+    def between(self) -> list[int]:
+        """Floats to try next, evenly spaced, from the member outwards."""
+        ways = min(_GRADUAL_WAYS if self.gradual or self.mixed else _CLEAN_WAYS, self.gap - 1)
+        return [self.inner + self.outward * (self.gap * i // (ways + 1)) for i in range(1, ways + 1)]
+
+    def narrow(self, tried: Sequence[int], member: Sequence[bool]) -> None:
+        """Keep the outermost member of the floats tried (in outward order), and the float after it."""
+        last = max((i for i, m in enumerate(member) if m), default=-1)
+        self.mixed |= not all(member[: last + 1])
+        if last >= 0:
+            self.inner = tried[last]
+        if last + 1 < len(tried):
+            self.outer = tried[last + 1]
+
+    def around(self, reach: int) -> tuple[list[int], list[int]]:
+        """Floats inside and outside the end, at distances that double, up to about `reach`."""
+        inside = [self.inner - self.outward * d for d in _distances(min(reach, abs(self.far - self.inner)))]
+        room = min(reach, abs(self.limit - self.outer) - 1)
+        outside = [self.outer + self.outward * d for d in _distances(room)]
+        return inside, outside
+
+    def check(self, inside: Sequence[bool], outside: Sequence[tuple[int, bool]]) -> None:
+        """Take notice of others inside and of members outside, which move the end outwards."""
+        self.settled = True
+        self.mixed |= not all(inside) or any(member for _, member in outside)
+        beyond = [i for i, (_, member) in enumerate(outside) if member]
+        if beyond:
+            last = beyond[-1]
+            self.inner = outside[last][0]
+            self.outer = outside[last + 1][0] if last + 1 < len(outside) else self.inner + self.outward
+
+
+def _distances(reach: int) -> Iterator[int]:
+    bits = 0
+    while 1 << bits <= reach:
+        yield 1 << bits
+        bits += 1 if bits < _NEAR_BITS else 2
+
+
+Ask = Callable[[Sequence[tuple[Boundary, int]]], Sequence[bool]]
+"""Whether ordinals belong to the classes of their boundaries: one call of torch and of the reference."""
+
+
+def locate(boundaries: Sequence[Boundary], ask: Ask, *, reach: int) -> None:
+    """Move each boundary to adjacent floats and settle whether the class ends cleanly there.
+
+    `reach` is the distance in floats over which an end must be clean.  `ask` may refuse further questions by
+    raising `Exhausted`; boundaries are then left as far as they came.
+    """
+    try:
+        _narrow(boundaries, ask)
+        # Where others stood among the members already, nothing is left to be checked.
+        _check([b for b in boundaries if not b.mixed], ask, reach)
+        _narrow([b for b in boundaries if b.mixed], ask)
+    except Exhausted:
+        return
+
+
+class Exhausted(Exception):
+    """The evaluations allotted to a search are spent."""
+
+
+def _narrow(boundaries: Sequence[Boundary], ask: Ask) -> None:
+    while wide := [(b, b.between()) for b in boundaries if b.gap > 1]:
+        answers = iter(ask([(b, ordinal) for b, tried in wide for ordinal in tried]))
+        for b, tried in wide:
+            b.narrow(tried, [next(answers) for _ in tried])
+
+
+def _check(boundaries: Sequence[Boundary], ask: Ask, reach: int) -> None:
+    around = [(b, *b.around(reach)) for b in boundaries]
+    answers = iter(ask([(b, o) for b, inside, outside in around for o in (*inside, *outside)]))
+    for b, inside, outside in around:
+        within = [next(answers) for _ in inside]
+        b.check(within, [(o, next(answers)) for o in outside])
