@@ -68,8 +68,7 @@ def excused(
             value[found.tie] = np.nan
         lowest[where] = np.fmin(lowest[where], value)
         highest[where] = np.fmax(highest[where], value)
-    if column != "value":
-        lowest, highest = _widened(lowest, highest, fmt)
+    lowest, highest = widened(lowest, highest, units() * fmt.unit_roundoff)
     with np.errstate(invalid="ignore"):
         return movable & (computed >= lowest) & (computed <= highest)
 
@@ -95,8 +94,10 @@ def _times(value: float, factor: tuple[int, int]) -> Any:
     return arb((numerator * factor[0], factor[1] + 1 - denominator.bit_length()))
 
 
-def _widened(lowest: Floats, highest: Floats, fmt: Format) -> tuple[Floats, Floats]:
-    """The cotangent moves by C*u too, which scales a gradient."""
-    grow = units() * fmt.unit_roundoff
+def widened(lowest: Floats, highest: Floats, relative: float) -> tuple[Floats, Floats]:
+    """The ends moved outwards by a part of themselves: the |output| in S = |output| + sum |z d output/d z|.
+
+    For a gradient it is the cotangent that moves; for a value it is the rounding of the result, C times.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
-        return lowest - np.abs(lowest) * grow, highest + np.abs(highest) * grow
+        return lowest - np.abs(lowest) * relative, highest + np.abs(highest) * relative

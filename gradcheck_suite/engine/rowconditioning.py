@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from flint import arb
 
-from gradcheck_suite.engine.conditioning import units
+from gradcheck_suite.engine.conditioning import units, widened
 from gradcheck_suite.floats import Exact, Format, round_exact
 from gradcheck_suite.formula.arrays import Pattern, Problem, Wanted, at_stand_ins, enclose, evaluate, sensitivities
 from gradcheck_suite.formula.evaluate import start_precision
@@ -30,13 +30,15 @@ COTANGENT, DIRECTION = "cotangent", "direction"
 _RANDOM = 6
 """Pseudo-random sign patterns, each with its opposite."""
 
-_GUIDED = 24
+_GUIDED = 16
 """Entries of a sample whose own first derivative is asked for a pattern; equal ones count once."""
 
 _SLACK = 4.0
 """An error beyond so many times the first-order range is not looked into further."""
 
 _FINE = 1024
+_SMALL = 128
+_DEEP = 1 / 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +67,16 @@ def excused(
     if not usable.any():
         return usable
     search = _Range(at_stand_ins(problem), wanted, column, entries, computed, centre, fmt)
-    if search.piecewise():
+    search.look()
+    if search.kinks:
         for seed in range(_RANDOM):
             search.widen(_scattered(problem, seed), search.step)
     guides = list(_representatives(computed, centre, np.where(usable, ulp, -1.0)))
-    for worst in guides[:_GUIDED]:
+    count = _GUIDED if problem.size <= _SMALL else _GUIDED // 4
+    for worst in guides[:count]:
         if not search.inside[worst]:
             search.guide(worst)
-    if len(guides) > _GUIDED and search.inside[guides[:_GUIDED]].all():
+    if len(guides) > count and search.inside[guides[:count]].all():
         # The largest errors of a long sample speak for its smaller ones.
         return usable
     return search.inside & usable
@@ -90,11 +94,9 @@ class _Range:
         self.highest = self.lowest.copy()
         self.inside = np.zeros(len(entries), dtype=bool)
         self.step = float(units(longest(problem)))
-
-    def piecewise(self) -> bool:
+        with ARB.precision(start_precision(fmt)):
+            self.kinks = evaluate(problem, ARB, replace(wanted, order=0))[1].piecewise
         """Whether the formula has kinks or jumps, which no derivative at one point tells of."""
-        with ARB.precision(start_precision(self.fmt)):
-            return evaluate(self.problem, ARB, replace(self.wanted, order=0))[1].piecewise
 
     def guide(self, i: int) -> None:
         """Widen along the exact first derivative of entry i, unless even four times its reach would not do.
@@ -110,7 +112,10 @@ class _Range:
             grain = 2.0 ** max(self.fmt.ulp_exponent_min, binade - self.fmt.precision)
             part = 2 * (error + grain) / reach
         signs = Signs({n: np.where(s < 0, -1.0, 1.0) for n, s in slopes.items()})
-        if part < 1:
+        if part < _DEEP and not self.kinks:
+            # So deep inside the first-order range that the bend of the function cannot matter.
+            self.inside[i] = True
+        elif part < 1:
             self.widen(signs, self.step * part)
         if not self.inside[i] and part < 2 * _SLACK:
             self.widen(signs, self.step)
@@ -121,8 +126,14 @@ class _Range:
             moved, seen = move(self.problem, self.wanted, direction, self.fmt, step)
             value = round_exact(enclose(moved, self.fmt, seen).exact(self.fmt)[self.column][self.entries], self.fmt)
             self.lowest, self.highest = np.fmin(self.lowest, value), np.fmax(self.highest, value)
+        self.look()
+
+    def look(self) -> None:
+        """Mark what lies inside the range by now; a gradient's own size is moved by the cotangent, a value's here."""
+        own = self.step * self.fmt.unit_roundoff if self.column == "value" else 0.0
+        lowest, highest = widened(self.lowest, self.highest, own)
         with np.errstate(invalid="ignore"):
-            self.inside |= (self.computed >= self.lowest) & (self.computed <= self.highest)
+            self.inside |= (self.computed >= lowest) & (self.computed <= highest)
 
 
 def _representatives(computed: Floats, centre: Exact, ulp: Floats) -> Iterator[int]:
