@@ -79,7 +79,7 @@ def excused(
     if len(guides) > count and search.inside[guides[:count]].all():
         # The largest errors of a long sample speak for its smaller ones.
         return usable
-    return search.inside & usable
+    return _shared(search.inside, computed, centre) & usable
 
 
 class _Range:
