@@ -140,10 +140,20 @@ def _representatives(computed: Floats, centre: Exact, ulp: Floats) -> Iterator[i
     """One entry for each pair of a computed and an exact value, the worst first."""
     seen: set[tuple[float, float, int]] = set()
     for i in np.argsort(-ulp, kind="stable"):
-        key = (float(computed[i]), float(centre.hi[i]), int(centre.exp[i]))
+        key = _key(computed, centre, int(i))
         if ulp[i] >= 0 and key not in seen:
             seen.add(key)
             yield int(i)
+
+
+def _shared(inside: Bools, computed: Floats, centre: Exact) -> Bools:
+    """Entries that show the same computed and exact value as one that lies inside do so too."""
+    known = {_key(computed, centre, int(i)) for i in np.flatnonzero(inside)}
+    return np.array([_key(computed, centre, i) in known for i in range(len(inside))], dtype=bool)
+
+
+def _key(computed: Floats, centre: Exact, i: int) -> tuple[float, float, int]:
+    return float(computed[i]), float(centre.hi[i]), int(centre.exp[i])
 
 
 def _scattered(problem: Problem, seed: int) -> Signs:
