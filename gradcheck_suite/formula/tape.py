@@ -164,24 +164,24 @@ class Array:
 
     # --- comparisons
 
-    def _compare(self, other: Any, truth: Callable[[int], bool]) -> Condition:
+    def _compare(self, other: Any, strict: int, *, or_equal: bool) -> Condition:
         o = self._lift(other)
         sign = np.asarray(elementwise(self.field.compare, self.value, o.value), dtype=np.int8)
-        undecided = sign == UNDECIDED
-        wanted = np.isin(sign, [s for s in (-1, 0, 1) if truth(s)])
-        return Condition(wanted, (sign == 0) | undecided, undecided)
+        undecided, equal = sign == UNDECIDED, sign == 0
+        truth = (sign == strict) | equal if or_equal else sign == strict
+        return Condition(truth, equal | undecided, undecided)
 
     def __gt__(self, other: Any) -> Condition:
-        return self._compare(other, lambda s: s > 0)
+        return self._compare(other, 1, or_equal=False)
 
     def __ge__(self, other: Any) -> Condition:
-        return self._compare(other, lambda s: s >= 0)
+        return self._compare(other, 1, or_equal=True)
 
     def __lt__(self, other: Any) -> Condition:
-        return self._compare(other, lambda s: s < 0)
+        return self._compare(other, -1, or_equal=False)
 
     def __le__(self, other: Any) -> Condition:
-        return self._compare(other, lambda s: s <= 0)
+        return self._compare(other, -1, or_equal=True)
 
     # --- shape
 
