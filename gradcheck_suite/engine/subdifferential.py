@@ -133,6 +133,10 @@ def judge_tie(
     columns = tuple(computed)
     got = np.concatenate(list(computed.values()))
     hull = _Hull(problem, wanted, columns)
+    if hull.spanned_by_clamps():
+        if wanted.order >= 2 and hull.varies().any():
+            return _verdict(columns, computed, _exact(hull, None, got), undefined=np.ones(len(got), dtype=bool))
+        return _judged(hull, fmt, computed, got, max_ulp)
     for direction in _first_directions(sum(hull.sizes)):
         hull.add(direction)
     if not hull.vertices or not _settles(hull, wanted):
