@@ -109,6 +109,13 @@ class _Hull:
             self.points.append(point)
         return bool(m.clamped)
 
+    def spanned_by_clamps(self) -> bool:
+        """Whether documented clamps are all there is; if so the two gradients at the point itself are the vertices."""
+        point = self.moved(np.zeros(sum(self.sizes)))
+        with ARB.precision(self.precision):
+            m = evaluate(point, ARB, replace(self.wanted, order=0))[1]
+        return not m.ties and self._take(point) and self._take(replace(point, straight=True))
+
     def varies(self) -> Bools:
         """The entries that differ over the vertices."""
         first = self.vertices[0]
