@@ -141,7 +141,7 @@ def judge_tie(
     got = np.concatenate(list(computed.values()))
     hull = _Hull(problem, wanted, columns)
     if hull.spanned_by_clamps():
-        if wanted.order >= 2 and hull.varies().any():
+        if wanted.order >= 2 and _first_is_set(problem, wanted, columns):
             return _verdict(columns, computed, _exact(hull, None, got), undefined=np.ones(len(got), dtype=bool))
         return _judged(hull, fmt, computed, got, max_ulp)
     for direction in _first_directions(sum(hull.sizes)):
