@@ -186,8 +186,9 @@ def _settles(hull: _Hull, wanted: Wanted) -> bool:
 
 def _first_is_set(problem: Problem, wanted: Wanted, columns: tuple[str, ...]) -> bool:
     first = _Hull(problem, replace(wanted, order=1), tuple(c.removeprefix("d") for c in columns))
-    for direction in _first_directions(sum(first.sizes)):
-        first.add(direction)
+    if not first.spanned_by_clamps():
+        for direction in _first_directions(sum(first.sizes)):
+            first.add(direction)
     return not first.vertices or bool(first.varies().any())
 
 
