@@ -69,9 +69,10 @@ def run(arguments: argparse.Namespace) -> int:
 def _point(op: Op, inputs: float | dict[str, Any]) -> dict[str, Any]:
     """The inputs by name. Raises UsageError for missing ones, and for lists where it takes numbers."""
     point = inputs if isinstance(inputs, dict) else {op.inputs[0]: inputs}
-    missing = [name for name in op.inputs if name not in point]
+    needed = (*op.inputs, *op.extras)
+    missing = [name for name in needed if name not in point]
     if missing:
-        example = json.dumps(dict.fromkeys(op.inputs, 0.5))
+        example = json.dumps(dict.fromkeys(needed, 0.5))
         raise UsageError(
             f"{op.name} needs the input {missing[0]!r} too; write all inputs as JSON: '{example}'"
         )

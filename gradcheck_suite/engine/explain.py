@@ -13,10 +13,12 @@ from gradcheck_suite.engine.calls import Raised, Unsupported
 from gradcheck_suite.engine.cases import Case
 from gradcheck_suite.engine.judge import KINDS, REASONS, SEVERITIES
 from gradcheck_suite.engine.pointwise import Subject
+from gradcheck_suite.engine.rowrun import columns_of
 from gradcheck_suite.engine.run import CaseRunner
 from gradcheck_suite.errors import UsageError, suggest
 from gradcheck_suite.floats import format_of, round_to
 from gradcheck_suite.ops.record import Op
+from gradcheck_suite.ops.variants import TENSOR, at_variant
 from gradcheck_suite.options import Settings
 
 
@@ -25,7 +27,7 @@ class Explanation:
     """One quantity at one input.
 
     `got` is what torch computed, `exact` has 25 digits, `ulp` is the error.  `condition` is the relative condition
-    number |x f'(x) / f(x)| where it is known.  `verdict` is "ok", "finding", "excused", "undefined", "inconclusive" or
+    number, the sum of |x f'(x) / f(x)| over the inputs, where it is known.  `verdict` is "ok", "finding", "excused", "undefined", "inconclusive" or
     "unsupported".
     """
 
@@ -51,21 +53,23 @@ def explain(
     settings: Settings,
     directions: Sequence[str] = ("forward", "backward"),
 ) -> list[Explanation]:
-    """Judge an op at one input, in each direction. Raises UsageError for an input or parameter the op lacks."""
+    """Judge an op at one input, in each direction, its gradient with respect to every input.
+
+    Raises UsageError for an input or parameter the op lacks.
+    """
     check_parameters(op, variant)
     fmt = format_of(dtype)
-    if not op.variants[0] and not variant:
-        chosen: dict[str, Any] = {}
-    else:
-        chosen = {**op.variants[0], **variant}
-    unknown = [n for n in inputs if n not in op.inputs]
+    known = (*op.inputs, *op.extras, *op.optional)
+    unknown = [n for n in inputs if n not in known]
     if unknown:
-        raise UsageError(f"{op.name} has no input {unknown[0]!r}. {suggest(unknown[0], op.inputs)}")
-    point = {n: round_to(np.array([float(v)]), fmt) for n, v in inputs.items()}
+        raise UsageError(f"{op.name} has no input {unknown[0]!r}. {suggest(unknown[0], known)}")
+    chosen = {**op.variants[0], **variant, **{n: TENSOR for n in inputs if n in op.optional}}
+    called = at_variant(op, chosen)
+    point = {n: round_to(np.array([float(inputs[n])]), fmt) for n in (*called.inputs, *called.extras)}
     found = []
     for direction in directions:
-        case = Case(op=op, variant=chosen, dtype=dtype, direction=direction)
-        found.append(_one(case, point, settings))
+        case = Case(op=called, variant=chosen, dtype=dtype, direction=direction)
+        found += [_one(case, column, wrt, point, settings) for column, wrt in columns_of(case)]
     return found
 
 
@@ -77,22 +81,21 @@ def check_parameters(op: Op, variant: Mapping[str, Any]) -> None:
             raise UsageError(f"{op.name} has no parameter {name!r}. {suggest(name, known)}")
 
 
-def _one(case: Case, point: Mapping[str, Any], settings: Settings) -> Explanation:
-    order = {"forward": 1, "backward": 1, "double-backward": 2}[case.direction]
-    subject = Subject(case.op, case.variant, case.dtype, order, settings)
-    wrt = case.op.inputs[0]
-    column = {"forward": "value", "backward": f"d:{wrt}", "double-backward": f"dd:{wrt}"}[case.direction]
-    x = point[wrt]
+def _one(
+    case: Case, column: str, wrt: str | None, point: Mapping[str, Any], settings: Settings
+) -> Explanation:
+    subject = Subject(case.op, case.variant, case.dtype, case.order, settings)
     inputs = {n: float(v[0]) for n, v in point.items()}
     label = f"{case.op.label(case.variant)} {case.dtype}"
     try:
         # 64 equal entries take the vector path, as the run itself does.
-        outcome = subject.run(np.repeat(x, 64), order, "vector")
+        outcome = subject.run({n: np.repeat(x, 64) for n, x in point.items()}, case.order, "vector")
     except (Unsupported, Raised) as error:
         verdict = "unsupported" if isinstance(error, Unsupported) else "finding"
         return _unjudged(case, wrt, inputs, verdict, f"{label} {case.direction}: {error}")
-    points = subject.exact(x, order)
-    judged = subject.judge_column(x, outcome.columns[column][:1], points, column)
+    points = subject.exact(point, case.order)
+    together = {n: c[:1] for n, c in outcome.columns.items()}
+    judged = subject.judge_column(point, together[column], points, column, together=together)
     runner = CaseRunner(case, subject, column, wrt, settings)
     witness, _ = runner._witness(judged, 0)
     v = judged.verdicts
@@ -101,12 +104,12 @@ def _one(case: Case, point: Mapping[str, Any], settings: Settings) -> Explanatio
     got = float(judged.computed[0])
     return Explanation(
         direction=case.direction,
-        wrt=None if case.direction == "forward" else wrt,
+        wrt=wrt,
         inputs=inputs,
         got=got,
         exact=witness.exact,
         ulp=float(v.ulp[0]),
-        condition=_condition(points, x, column),
+        condition=_condition(points, point, column),
         verdict=verdict,
         kind=kind,
         severity=SEVERITIES[v.severity[0]] or None,
@@ -114,10 +117,10 @@ def _one(case: Case, point: Mapping[str, Any], settings: Settings) -> Explanatio
     )
 
 
-def _unjudged(case: Case, wrt: str, inputs: dict[str, float], verdict: str, sentence: str) -> Explanation:
+def _unjudged(case: Case, wrt: str | None, inputs: dict[str, float], verdict: str, sentence: str) -> Explanation:
     return Explanation(
         direction=case.direction,
-        wrt=None if case.direction == "forward" else wrt,
+        wrt=wrt,
         inputs=inputs,
         got=None,
         exact="",
@@ -140,16 +143,16 @@ def _verdict(v: Any, undefined: Any) -> str:
     return "excused" if SEVERITIES[v.severity[0]] == "info" else "finding"
 
 
-def _condition(points: Any, x: Any, column: str) -> float | None:
-    """|x f'/f| of the column: how a relative change of the input is amplified in the result."""
-    following = {"value": "d:", "d:": "dd:"}.get(column[:2] if column != "value" else "value")
-    derivative = next((n for n in points.columns if following and n.startswith(following)), None)
-    if derivative is None:
+def _condition(points: Any, point: Mapping[str, Any], column: str) -> float | None:
+    """sum |x f'/f| of the column: how relative changes of the inputs are amplified in the result."""
+    following = {"value": "d:", "d:": "dd:"}.get("value" if column == "value" else column.partition(":")[0] + ":")
+    slopes = {n: f"{following}{n}" for n in point if following and f"{following}{n}" in points.columns}
+    if not slopes or (column != "value" and len(point) > 1):
         return None
     with np.errstate(all="ignore"):
         value = points.columns[column].to_float64()[0]
-        slope = points.columns[derivative].to_float64()[0]
-        size = abs(float(x[0]) * slope / value) if value else np.nan
+        parts = [abs(float(point[n][0]) * points.columns[d].to_float64()[0]) for n, d in slopes.items()]
+        size = float(sum(parts)) / abs(value) if value else np.nan
     return size if np.isfinite(size) else None
 
 

@@ -42,7 +42,7 @@ class Group:
     """What becomes one finding: an interval on one line, with the worst point of its class on all lines.
 
     Members of the interval, its ends and `worst` are indices of points; `points` counts the class on all lines,
-    `where` names the part of the probe: "negative", "zero", "positive", "infinite" or "nan".
+    `where` says what the inputs are there: "finite", "infinite" or "nan".
     """
 
     line: Line
@@ -51,11 +51,16 @@ class Group:
     points: int
     where: str
 
+    @property
+    def key(self) -> tuple[str, str | None, str]:
+        """What groups on several lines have in common when they make one finding."""
+        return self.interval.kind, self.interval.reason, "" if self.interval.severity == "info" else self.where
+
 
 def grouped(lines: Sequence[Line], inputs: Mapping[str, Floats], verdicts: Verdicts, fmt: Format) -> list[Group]:
-    """Group failing points: on one line by intervals, on several by kind, reason, swept input and part of it.
+    """Group failing points: on one line by intervals, on several by kind, reason and whether inputs are finite.
 
-    Of several lines the one with the gravest and then largest error is shown.
+    Of several lines the one with the gravest error and then the most members is shown.
     """
     found: dict[Any, list[Group]] = {}
     for line in lines:
@@ -65,9 +70,9 @@ def grouped(lines: Sequence[Line], inputs: Mapping[str, Floats], verdicts: Verdi
         x = inputs[line.probe][members]
         for interval in intervals(x, verdicts.take(members), fmt):
             group = _group(line, interval, members, inputs, verdicts)
-            key = len(found) if len(lines) == 1 else (interval.kind, interval.reason, line.probe, group.where)
+            key = len(found) if len(lines) == 1 else group.key
             found.setdefault(key, []).append(group)
-    return [_shown(groups, verdicts) for groups in found.values()]
+    return [shown(groups) for groups in found.values()]
 
 
 def _group(
@@ -89,23 +94,18 @@ def _group(
         hi_exact=interval.hi_exact and exact,
         share=1.0 if line.scattered else interval.share,
     )
-    return Group(line=line, interval=shown, worst=worst, points=len(interval.members), where=_part(inputs, line, worst))
+    return Group(line=line, interval=shown, worst=worst, points=len(interval.members), where=_where(inputs, worst))
 
 
-def _part(inputs: Mapping[str, Floats], line: Line, i: int) -> str:
+def _where(inputs: Mapping[str, Floats], i: int) -> str:
     if any(np.isnan(x[i]) for x in inputs.values()):
         return "nan"
-    if any(np.isinf(x[i]) for x in inputs.values()):
-        return "infinite"
-    x = inputs[line.probe][i]
-    return "zero" if x == 0 else "negative" if x < 0 else "positive"
+    return "infinite" if any(np.isinf(x[i]) for x in inputs.values()) else "finite"
 
 
-def _shown(groups: Sequence[Group], verdicts: Verdicts) -> Group:
-    """The group to show for all: gravest, then a true sweep, then the largest error and the simplest witness."""
-    grave = min(SEVERITIES.index(g.interval.severity) for g in groups)
-    candidates = [g for g in groups if SEVERITIES.index(g.interval.severity) == grave]
-    best = max(candidates, key=lambda g: (not g.line.scattered, float(verdicts.ulp[g.worst]), g.points))
+def shown(groups: Sequence[Group]) -> Group:
+    """The group to show for all: of the gravest a true sweep, and of these the one with most members."""
+    best = max(groups, key=lambda g: (-SEVERITIES.index(g.interval.severity), not g.line.scattered, g.points))
     return replace(best, points=sum(g.points for g in groups))
 
 

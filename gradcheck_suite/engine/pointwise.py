@@ -6,7 +6,6 @@ are the verdicts on its own sample, and what is the verdict on any other inputs 
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,7 +21,8 @@ from gradcheck_suite.engine.judge import Verdicts, judge
 from gradcheck_suite.floats import Exact, Format, format_of
 from gradcheck_suite.formula.points import Points, bind, exact_points
 from gradcheck_suite.inputs import landmarks, pointwise
-from gradcheck_suite.inputs.targets import Landscape, Line, Tuples, tuples
+from gradcheck_suite.inputs.targets import Line, Tuples, tuples
+from gradcheck_suite.ops.landscape import landscape_of
 from gradcheck_suite.ops.record import Op
 from gradcheck_suite.options import Settings
 
@@ -78,18 +78,8 @@ class Subject:
             line = Line(probe=name, members=slice(None), fixed={})
             return Tuples(values={name: self._one_input()}, lines=(line,))
         count = TUPLES[self.settings.budget]
-        return tuples(self.fmt, self._landscape(), count if self.order < 2 else count // 2, self.settings.seed)
-
-    def _landscape(self) -> Landscape:
-        op = self.op
-        domain = None if op.domain is None else functools.partial(op.domain, self.params)
-        return Landscape(
-            names=self.names,
-            landmarks=list(op.landmarks(self.params)),
-            partners=op.partners(self.params),
-            offsets=list(op.offsets(self.params)),
-            domain=domain,
-        )
+        landscape = landscape_of(self.op, self.params)
+        return tuples(self.fmt, landscape, count if self.order < 2 else count // 2, self.settings.seed)
 
     @property
     def x(self) -> Floats:

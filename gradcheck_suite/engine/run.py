@@ -18,7 +18,7 @@ from gradcheck_suite.engine.confirm import Confirmed, confirm
 from gradcheck_suite.engine.findings import Group, Interval, grouped, worst_member
 from gradcheck_suite.engine.judge import Verdicts
 from gradcheck_suite.engine.pointwise import Judged, Subject, lines_within, take
-from gradcheck_suite.engine.rowrun import run_rows
+from gradcheck_suite.engine.rowrun import columns_of, run_rows
 from gradcheck_suite.floats import hex_of, infinity_ordinal, round_exact, to_ordinal
 from gradcheck_suite.ops.record import Op
 from gradcheck_suite.options import Settings
@@ -53,7 +53,7 @@ def _run(case: Case, settings: Settings) -> list[Result]:
     started = time.perf_counter()
     subject = _subject(case.op, tuple(sorted(case.variant.items())), case.dtype, case.order, settings)
     results = []
-    for column, wrt in _columns(case):
+    for column, wrt in columns_of(case):
         runner = CaseRunner(case, subject, column, wrt, settings)
         results.append(runner.result(started))
         started = time.perf_counter()
@@ -66,13 +66,6 @@ def _subject(op: Op, variant: tuple[tuple[str, Any], ...], dtype: str, order: in
     return Subject(op, dict(variant), dtype, order, settings)
 
 
-def _columns(case: Case) -> list[tuple[str, str | None]]:
-    if case.direction == "forward":
-        return [("value", None)]
-    prefix = "d" if case.direction == "backward" else "dd"
-    return [(f"{prefix}:{n}", n) for n in case.op.inputs]
-
-
 class CaseRunner:
     """One column of one case on its way to a result."""
 
@@ -80,6 +73,7 @@ class CaseRunner:
         self.case, self.subject, self.column, self.wrt, self.settings = case, subject, column, wrt, settings
         self.label = case.op.label(case.variant)
         self.id = case.id if wrt is None or len(case.op.inputs) == 1 else f"{case.id}::{wrt}"
+        self.several = len(subject.names) > 1
         self.disagreed = ""
 
     def result(self, started: float) -> Result:
@@ -153,8 +147,8 @@ class CaseRunner:
         first = judged.inputs[group.line.probe][interval.first]
         side = "nan" if np.isnan(first) else "zero" if first == 0 else "negative" if first < 0 else "positive"
         parts = [interval.kind, interval.reason or "", path, side, "" if np.isfinite(first) else "infinite"]
-        if len(self.subject.names) > 1:
-            parts = [interval.kind, interval.reason or "", path, group.line.probe, group.where]
+        if self.several:
+            return f"{self.id}::" + ".".join(p for p in (*group.key, path, "" if judged.cotangent == 1.0 else "cotangent") if p)
         parts.append("" if judged.cotangent == 1.0 else f"cotangent={wording.decimal(judged.cotangent)}")
         return f"{self.id}::" + ".".join(p for p in parts if p)
 
@@ -227,7 +221,8 @@ class CaseRunner:
         for cotangent in self.subject.cotangents():
             judged = self.subject.judged_cotangent(self.column, cotangent)
             found += self._findings(judged, "vector", only=fresh)
-        return found
+        # Of several inputs, one finding of each kind says enough about cotangents.
+        return list({(f.kind, f.reason): f for f in reversed(found)}.values()) if self.several else found
 
     def _path_findings(self, main: Judged, path: str) -> list[Finding]:
         try:

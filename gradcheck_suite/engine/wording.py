@@ -76,9 +76,11 @@ def reproducer(
         made = f'torch.full(({repeat},), float.fromhex("{hex_of(value)}"), dtype=torch.{dtype})'
         if path == "strided":
             made = made.replace("(128,)", "(256,)") + "[::2]"
-        grad = "" if direction == "forward" else ".requires_grad_()"
+        grad = "" if direction == "forward" or name in op.extras else ".requires_grad_()"
         lines.append(f"{name} = {made}{grad}")
-    arguments = ", ".join([*point, *(f"{k}={v!r}" for k, v in variant.items())])
+    first, *others = point
+    options = [f"{k}={v!r}" for k, v in variant.items() if k not in point]
+    arguments = ", ".join([first, *(f"{n}={n}" for n in others), *options])
     call = f"torch.nn.Identity()({arguments})" if op.callable_name == "torch.nn.Identity" else f"{op.callable_name}({arguments})"
     lines.append(f"y = {call}")
     shown = "y"

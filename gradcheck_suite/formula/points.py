@@ -140,6 +140,9 @@ def _at_infinity(
             found = enclose(formula, moved, fmt, wrt=wrt, order=order)
             for n, column in found.columns.items():
                 rounded[n].append(round_exact(to_exact(column, fmt, found.settled[n]), fmt))
+                if n != "value":
+                    # A set at infinity is not worked out.
+                    rounded[n][-1][found.tie | found.clamped] = np.nan
         for n, trials in rounded.items():
             agreed = np.logical_and.reduce([r == trials[0] for r in trials])
             result = Exact.from_float64(np.where(agreed, trials[0], np.nan))
@@ -194,24 +197,25 @@ def _at_ties(
     *,
     clamped: bool,
 ) -> None:
-    """The hull of gradients a step away, in every direction; undefined where it depends on the size of the step."""
+    """The hull of the limits of gradients, in every direction; undefined where one has no limit."""
     if not len(where):
         return
-    sets: dict[str, list[list[Exact]]] = {}
+    names = [n for n in points.columns if n != "value"]
+    limits: dict[str, list[Exact]] = {n: [] for n in names}
+    settles = {n: np.ones(len(where), dtype=bool) for n in names}
     for direction, straight in itertools.product(directions(wrt), (False, True) if clamped else (False,)):
-        for size, bits in enumerate(_STEP_BITS):
-            found = _beside(formula, values, where, wrt, order, bits, direction, straight)
-            for n, column in found.items():
-                sets.setdefault(n, [[] for _ in _STEP_BITS])[size].append(column)
-    sets.pop("value")
-    for n, (near, nearer) in sets.items():
-        lower, upper = _hull(near)
-        bounded = _same_hull((lower, upper), _hull(nearer))
+        near, nearer = (_beside(formula, values, where, wrt, order, b, direction, straight) for b in _STEP_BITS)
+        for n in names:
+            limit, settled = _limit(near[n], nearer[n])
+            limits[n].append(limit)
+            settles[n] &= settled
+    for n in names:
+        lower, upper = _hull(limits[n])
         points.lower[n] = points.lower[n].put(where, lower)
         points.upper[n] = points.upper[n].put(where, upper)
-        points.undefined[n][where] = ~bounded
+        points.undefined[n][where] = ~settles[n]
         points.open[n][where] = False
-    _note_vertices(points, where, wrt, [[row for row in sets[f"d:{n}"][0]] for n in wrt])
+    _note_vertices(points, where, wrt, [limits[f"d:{n}"] for n in wrt])
     _exclude_second(points, where, wrt, order, fmt)
 
 
@@ -321,11 +325,15 @@ def _less(a: Exact, b: Exact) -> Bools:
         return (va < vb) | np.isnan(va)
 
 
-def _same_hull(a: tuple[Exact, Exact], b: tuple[Exact, Exact]) -> Bools:
-    """Whether two hulls agree to 40 bits: limits of gradients settle, a gradient that grows without bound does not."""
-    same = np.ones(len(a[0]), dtype=bool)
+def _limit(near: Exact, nearer: Exact) -> tuple[Exact, Bools]:
+    """What a column tends to between two steps out of a tie, and whether it tends to anything.
+
+    A limit shows as the same number to 40 bits, a limit of 0 as one that shrinks with the step; what grows has none.
+    """
     with np.errstate(invalid="ignore", over="ignore"):
-        for x, y in zip(a, b, strict=True):
-            vx, vy = x.to_float64(), y.to_float64()
-            same &= np.abs(vx - vy) <= 2.0**-40 * np.maximum(np.abs(vx), np.abs(vy)) + 2.0**-1070
-    return same
+        v, w = np.abs(near.to_float64()), np.abs(nearer.to_float64())
+        gap = np.abs(near.to_float64() - nearer.to_float64())
+        vanishes = w <= 2.0**-20 * v
+        settled = vanishes | (gap <= 2.0**-40 * np.maximum(v, w) + 2.0**-1070)
+    where = np.flatnonzero(vanishes)
+    return near.put(where, Exact.from_float64(np.zeros(len(where)))), settled

@@ -21,6 +21,9 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Domain = Callable[[Mapping[str, Floats]], Any]
 
+SIGNS: Final = (-1.0, 1.0)
+"""The labels of losses with a margin."""
+
 _CONTEXTS: Final = 8
 _NEAR_ULPS: Final = (-3, -1, 0, 1, 3)
 
@@ -160,7 +163,7 @@ def spread(fmt: Format, landmarks: Sequence[float], count: int, seed: int) -> Fl
     """About `count` floats for one input: landmarks and the distances from them, ends of the format, binades."""
     ends = [fmt.smallest_subnormal, fmt.smallest_normal, fmt.unit_roundoff, 1.0, fmt.max**0.5, fmt.max / 2, fmt.max]
     near = [around(landmarks, fmt, ulps=2), approaching(landmarks, fmt)[seed % 3 :: 4]]
-    both = np.array([0.0, *ends, *(-e for e in ends), np.inf, -np.inf, np.nan])
+    both = round_to([0.0, *ends, *(-e for e in ends), np.inf, -np.inf, np.nan], fmt)
     fixed = distinct(np.concatenate([*near, both, _exponents(fmt)]))
     everywhere = binades(fmt, 1, seed)
     room = max(count - len(fixed), count // 3)

@@ -28,6 +28,18 @@ def activation(call: Callable[..., Any], *, name: str | None = None, **options: 
     return declare
 
 
+def elementwise(
+    call: Callable[..., Any], *, family: str, name: str | None = None, **options: Any
+) -> Callable[[Formula], Formula]:
+    """Register an op of one or several inputs that maps entries to entries, unless a variant reduces them."""
+
+    def declare(formula: Formula) -> Formula:
+        BUILTIN.register(make_op(name or formula.__name__, call, formula, family=family, **options))
+        return formula
+
+    return declare
+
+
 def operation(
     call: Callable[..., Any], *, family: str, name: str | None = None, **options: Any
 ) -> Callable[[Formula], Formula]:

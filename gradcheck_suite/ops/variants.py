@@ -30,7 +30,7 @@ def _specialised(op: Op, asked: tuple[str, ...], pointwise: bool) -> Op:
     named = tuple(n for n in asked if op.optional[n])
     extras = (*op.extras, *(n for n in asked if not op.optional[n]))
     adapt = functools.partial(_adapted, base=len(op.inputs), named=named, absent=tuple(op.optional))
-    return dataclasses.replace(
+    changed = dataclasses.replace(
         op,
         inputs=(*op.inputs, *named),
         extras=extras,
@@ -42,8 +42,11 @@ def _specialised(op: Op, asked: tuple[str, ...], pointwise: bool) -> Op:
         inplace=None,
         out=None if asked else op.out,
         pointwise=pointwise,
-        samples=op.samples and functools.partial(op.samples, inputs=(*op.inputs, *named), extras=extras),
     )
+    if op.samples is None or not op.pointwise:
+        return changed
+    # Samples of a reduced elementwise op are made of its tuples, so that its tensors and their landmarks matter.
+    return dataclasses.replace(changed, samples=functools.partial(op.samples, changed))
 
 
 def _adapted(

@@ -1,0 +1,84 @@
+"""Samples for elementwise losses whose entries are summed or averaged: what only the reduction can spoil."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from gradcheck_suite.floats import Format
+from gradcheck_suite.inputs.rows import PAST_FLOAT16
+from gradcheck_suite.inputs.targets import Tuples, tuples
+from gradcheck_suite.ops.landscape import landscape_of
+from gradcheck_suite.ops.record import Op, Params, Sample
+
+Ints = npt.NDArray[np.int64]
+
+_SIZES: Final = {"quick": (1, 3), "default": (1, 2, 17, 64), "thorough": (1, 2, 17, 64, 512, 4096)}
+_POOL: Final = 400
+_LONG: Final = 600
+
+
+def samples_of(op: Op, params: Params, fmt: Format, *, budget: str, seed: int) -> Iterator[Sample]:
+    """Arrays of tuples of the op: ordinary ones in several sizes, hard ones, huge ones, infinite ones.
+
+    In float16 the mean is also taken over more entries than its largest number.
+    """
+    pool = tuples(fmt, landscape_of(op, params), _POOL, seed)
+    rng = np.random.RandomState(seed + 3)
+    ordinary, hard = _ordinary(pool), _finite(pool)
+    for n in _SIZES[budget]:
+        yield _sample(op, pool, rng.choice(ordinary, n), f"{n} ordinary entries", "entries", n)
+    yield _sample(op, pool, rng.choice(ordinary, 20), "4 rows of 5 ordinary entries", "entries", 20, (4, 5))
+    for k in range(3 if budget == "quick" else 6):
+        yield _sample(op, pool, rng.choice(hard, 5), "5 hard entries", "draw", k)
+    for k, i in enumerate(_largest(op, pool, hard)):
+        yield _sample(op, pool, np.full(3, i), "3 times one huge entry", "huge entry", k)
+    for k, i in enumerate(_special(pool)[:: 3 if budget == "quick" else 2]):
+        yield _sample(op, pool, np.append(rng.choice(ordinary, 2), i), "an infinite or NaN entry", "special entry", k)
+    if budget != "quick" and _plain(op, params):
+        yield _sample(op, pool, rng.choice(ordinary, _LONG), f"{_LONG} ordinary entries", "entries", _LONG)
+    if budget != "quick" and fmt.name == "float16" and _plain(op, params) and params["reduction"] == "mean":
+        many = np.full(PAST_FLOAT16, rng.choice(ordinary))
+        yield _sample(op, pool, many, f"{PAST_FLOAT16} equal entries", "entries", PAST_FLOAT16)
+
+
+def _sample(
+    op: Op, pool: Tuples, which: Ints, label: str, probe: str, at: float, shape: tuple[int, ...] | None = None
+) -> Sample:
+    values = {n: x[which].reshape(shape or (len(which),)) for n, x in pool.values.items()}
+    return Sample(
+        inputs={n: values[n] for n in op.inputs},
+        extra={n: values[n] for n in op.extras},
+        label=label,
+        probe=probe,
+        at=float(at),
+    )
+
+
+def _ordinary(pool: Tuples) -> Ints:
+    """The scattered points, which have numbers of the middle binades."""
+    return np.concatenate([line.members for line in pool.lines if line.scattered and line.follower is None])
+
+
+def _finite(pool: Tuples) -> Ints:
+    return np.flatnonzero(np.logical_and.reduce([np.isfinite(x) for x in pool.values.values()]))
+
+
+def _largest(op: Op, pool: Tuples, finite: Ints) -> list[int]:
+    """Points whose first input is greatest on either side: their sum may overflow where their mean does not."""
+    x = pool.values[op.inputs[0]][finite]
+    order = np.argsort(x, kind="stable")
+    return [int(finite[i]) for i in (order[0], order[len(order) // 16], order[-len(order) // 16], order[-1])]
+
+
+def _special(pool: Tuples) -> Ints:
+    return np.setdiff1d(np.arange(len(pool)), _finite(pool))[::7]
+
+
+def _plain(op: Op, params: Params) -> bool:
+    """Whether nothing but the reduction differs from the defaults: long arrays are tried once an op."""
+    rest = {k: v for k, v in op.params({}).items() if k != "reduction"}
+    return all(params[k] == v for k, v in rest.items()) and not op.extras
