@@ -99,14 +99,21 @@ def reproducer(
         grad = "" if direction == "forward" else ".requires_grad_()"
         lines.append(f"{name} = {made}{grad}")
     extras = [f"{n}={tensor_code(x, dtype)}" for n, x in sample.extra.items()]
-    options = [f"{n}={v!r}" for n, v in variant.items()]
-    lines.append(f"y = {op.callable_name}({', '.join([*sample.inputs, *extras, *options])})")
+    options = [f"{n}={v!r}" for n, v in variant.items() if n not in sample.inputs and n not in sample.extra]
+    lines.append(f"y = {_call(op.callable_name, list(sample.inputs), extras, options)}")
     shown = "y"
     if direction != "forward":
         shown = _gradient_lines(lines, list(sample.inputs), direction, wrt, cotangent, tangents, dtype)
     place = f"[{', '.join(map(str, index))}]" if index else ""
     lines += [f"got = {shown}{place}.item()", 'print("computed", got, float(got).hex())', f'print("exact   ", "{exact}")']
     return "\n".join(lines) + "\n"
+
+
+def _call(name: str, inputs: list[str], extras: list[str], options: list[str]) -> str:
+    """A functional takes everything at once; a module, whose name is a class's, its options first."""
+    if name.rpartition(".")[2][:1].isupper():
+        return f"{name}({', '.join(options)})({', '.join([*inputs, *extras])})"
+    return f"{name}({', '.join([*inputs, *extras, *options])})"
 
 
 def _gradient_lines(

@@ -46,8 +46,9 @@ def call_sample(
     leaves = {n: make(x).requires_grad_(order > 0) for n, x in sample.inputs.items()}
     extra = {n: argument(x, make, device) for n, x in sample.extra.items()}
     form = path_call(op, "vector" if path == "strided" else path)
+    options = {n: v for n, v in variant.items() if n not in leaves and n not in extra}
     with refusals(dtype, op.reals(variant)):
-        found = form(*leaves.values(), **extra, **variant)
+        found = form(*leaves.values(), **extra, **options)
         outputs = _tensors(found)
         columns = {"value": outputs}
         if order:

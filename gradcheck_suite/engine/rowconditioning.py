@@ -94,9 +94,9 @@ class _Range:
         self.highest = self.lowest.copy()
         self.inside = np.zeros(len(entries), dtype=bool)
         self.step = float(units(longest(problem)))
+        # Kinks and jumps, which no derivative at one point tells of.
         with ARB.precision(start_precision(fmt)):
             self.kinks = evaluate(problem, ARB, replace(wanted, order=0))[1].piecewise
-        """Whether the formula has kinks or jumps, which no derivative at one point tells of."""
 
     def guide(self, i: int) -> None:
         """Widen along the exact first derivative of entry i, unless even four times its reach would not do.

@@ -32,7 +32,7 @@ Bools = npt.NDArray[np.bool_]
 _SMALL = 256
 """Entries of a sample that takes part in further paths and cotangents."""
 
-_LARGEST_SECOND = 2048
+_LARGEST_SECOND = 256
 """Entries of a sample up to which second derivatives are taken: forward over reverse costs five times the rest."""
 
 

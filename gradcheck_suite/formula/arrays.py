@@ -292,7 +292,7 @@ def sensitivities(problem: Problem, wanted: Wanted, column: str, entry: int) -> 
 
     The names are those of inputs and reals, "cotangent" and "direction".
     """
-    with ARB.precision(128), np.errstate(all="ignore"):
+    with ARB.precision(96), np.errstate(all="ignore"):
         if column == "value":
             return _slopes_of_value(problem, entry)
         prefix, _, name = column.partition(":")
