@@ -36,8 +36,9 @@ class Pair:
 def pairs(fmt: Format, *, full: bool, longest: int = 512) -> Iterator[Pair]:
     """All families, or only those that any further option of a distance should meet too; finite values."""
     yield from ordinary((1, 2, 3, 17) if full else (3,))
-    yield from _gaps(fmt, (1, 3, 17) if full else (3,))
-    yield from _zeros(3)
+    for n in (1, 3, 17) if full else (3,):
+        yield from _gaps(fmt, n, full=full)
+    yield from _zeros(3, full=full)
     yield from _scales(fmt, 3, full=full)
     yield _same_differences()
     if full:
@@ -66,23 +67,23 @@ def ordinary(lengths: tuple[int, ...]) -> Iterator[Pair]:
         yield Pair(*_vectors(n), f"ordinary vectors, length {n}", "length", float(n))
 
 
-def _gaps(fmt: Format, lengths: tuple[int, ...]) -> Iterator[Pair]:
+def _gaps(fmt: Format, n: int, *, full: bool) -> Iterator[Pair]:
     """Vectors that are equal, one ulp apart, and half of the significand apart."""
-    half = 2 ** (fmt.precision // 2)
-    for n in lengths:
-        x = round_to(np.resize(_X, n), fmt)
-        for ulps in (0, 1, half):
-            y = np.asarray(from_ordinal(to_ordinal(x, fmt) + ulps * np.resize([1, -1, 1], n), fmt))
-            name = "equal vectors" if ulps == 0 else f"vectors {ulps} ulp apart"
-            yield Pair(x, y, f"{name}, length {n}", "ulps apart", float(ulps))
+    x = round_to(np.resize(_X, n), fmt)
+    for ulps in (0, 1, 2 ** (fmt.precision // 2)) if full else (0, 1):
+        y = np.asarray(from_ordinal(to_ordinal(x, fmt) + ulps * np.resize([1, -1, 1], n), fmt))
+        name = "equal vectors" if ulps == 0 else f"vectors {ulps} ulp apart"
+        yield Pair(x, y, f"{name}, length {n}", "ulps apart", float(ulps))
+    if full:
         yield Pair(x, -x, f"opposite vectors, length {n}", "factor", -1.0)
 
 
-def _zeros(n: int) -> Iterator[Pair]:
+def _zeros(n: int, *, full: bool) -> Iterator[Pair]:
     x, zero = np.resize(_X, n), np.zeros(n)
-    yield Pair(zero, zero, "both vectors zero", "zero vectors", 2.0)
     yield Pair(zero, x, "first vector zero", "zero vectors", 1.0)
-    yield Pair(x, zero, "second vector zero", "zero vectors", 1.0)
+    if full:
+        yield Pair(x, zero, "second vector zero", "zero vectors", 1.0)
+        yield Pair(zero, zero, "both vectors zero", "zero vectors", 2.0)
 
 
 def _scales(fmt: Format, n: int, *, full: bool) -> Iterator[Pair]:
