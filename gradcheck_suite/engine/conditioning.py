@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from flint import arb
 
-from gradcheck_suite.floats import Exact, Format, round_exact
+from gradcheck_suite.floats import Exact, Format, round_exact, round_to
 from gradcheck_suite.formula.evaluate import enclose, to_exact
 from gradcheck_suite.formula.tape import Objects, elementwise
 
@@ -68,7 +68,7 @@ def excused(
             value[found.tie] = np.nan
         lowest[where] = np.fmin(lowest[where], value)
         highest[where] = np.fmax(highest[where], value)
-    lowest, highest = widened(lowest, highest, units() * fmt.unit_roundoff)
+    lowest, highest = widened(lowest, highest, units() * fmt.unit_roundoff, fmt)
     with np.errstate(invalid="ignore"):
         return movable & (computed >= lowest) & (computed <= highest)
 
@@ -94,10 +94,11 @@ def _times(value: float, factor: tuple[int, int]) -> Any:
     return arb((numerator * factor[0], factor[1] + 1 - denominator.bit_length()))
 
 
-def widened(lowest: Floats, highest: Floats, relative: float) -> tuple[Floats, Floats]:
-    """The ends moved outwards by a part of themselves: the |output| in S = |output| + sum |z d output/d z|.
+def widened(lowest: Floats, highest: Floats, relative: float, fmt: Format) -> tuple[Floats, Floats]:
+    """The ends moved outwards by a part of themselves and rounded: the |output| in S = |output| + sum |z d output/d z|.
 
     For a gradient it is the cotangent that moves; for a value it is the rounding of the result, C times.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        return lowest - np.abs(lowest) * relative, highest + np.abs(highest) * relative
+        below = round_to(lowest - np.abs(lowest) * relative, fmt)
+        return below, round_to(highest + np.abs(highest) * relative, fmt)

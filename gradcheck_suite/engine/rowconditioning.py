@@ -129,9 +129,9 @@ class _Range:
         self.look()
 
     def look(self) -> None:
-        """Mark what lies inside the range by now; a gradient's own size is moved by the cotangent, a value's here."""
-        own = self.step * self.fmt.unit_roundoff if self.column == "value" else 0.0
-        lowest, highest = widened(self.lowest, self.highest, own)
+        """Mark what lies inside the range by now; the size of a gradient is moved by the cotangent, except across a kink."""
+        own = self.step * self.fmt.unit_roundoff if self.column == "value" or self.kinks else 0.0
+        lowest, highest = widened(self.lowest, self.highest, own, self.fmt)
         with np.errstate(invalid="ignore"):
             self.inside |= (self.computed >= lowest) & (self.computed <= highest)
 
