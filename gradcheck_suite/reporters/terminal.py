@@ -45,11 +45,11 @@ def _checked(document: Document, width: int) -> Iterator[str]:
         checked += f"; torch {environment['torch']}" + (f", {where}" if where else "")
     verdicts = [f"{n} {word}" for word, n in count_verdicts(results).items() if n]
     findings = [f"{n} {word}" for word, n in count_severities(results).items()]
-    yield from _wrapped(checked, width)
-    yield from _wrapped("verdicts:  " + (", ".join(verdicts) or "none"), width)
-    yield from _wrapped("findings:  " + ", ".join(findings), width)
+    yield from wrapped(checked, width)
+    yield from wrapped("verdicts:  " + (", ".join(verdicts) or "none"), width)
+    yield from wrapped("findings:  " + ", ".join(findings), width)
     if not document.complete:
-        yield from _wrapped("INCOMPLETE: interrupted; this is what had been checked by then.", width)
+        yield from wrapped("INCOMPLETE: interrupted; this is what had been checked by then.", width)
 
 
 def _worst(worst: list[Group], limit: int, width: int) -> Iterator[str]:
@@ -68,14 +68,14 @@ def _group(group: Group, width: int) -> Iterator[str]:
     ulp = "" if group.ulp is None else f", {ulp_text(group.ulp)} ULP"
     status = "" if finding.status == "new" else f", {finding.status}"
     head = f"  {finding.severity:<8} {group.op} {group.direction}: {group.kind}{ulp}{status}"
-    yield from _wrapped(head, width)
+    yield from wrapped(head, width)
     line = ""
     for place in _places(group):
         if line and len(_INDENT) + len(line) + 3 + len(place) > width:
-            yield from _wrapped(_INDENT + line + ";", width)
+            yield from wrapped(_INDENT + line + ";", width)
             line = ""
         line += ("; " if line else "") + place
-    yield from _wrapped(_INDENT + line, width)
+    yield from wrapped(_INDENT + line, width)
 
 
 def _places(group: Group) -> Iterator[str]:
@@ -89,8 +89,8 @@ def _number(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
-def _wrapped(line: str, width: int) -> list[str]:
-    """The line, visibly free of control characters, broken to the width under a hanging indent."""
+def wrapped(line: str, width: int) -> list[str]:
+    """A line without control characters, broken to the width under a hanging indent."""
     lead = line[: len(line) - len(line.lstrip())]
     text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line.strip())
     shown = text if len(text) <= 4 * width else text[: 4 * width - 3] + "..."
