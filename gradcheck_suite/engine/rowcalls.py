@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from gradcheck_suite.engine.calls import Raised, path_call, refusals, to_numpy
+from gradcheck_suite.engine.calls import Raised, changed, to_numpy
+from gradcheck_suite.engine.paths import apart, form_of
+from gradcheck_suite.engine.refusals import refusals
 from gradcheck_suite.ops.record import Op, Params, Sample
 
 Floats = npt.NDArray[np.float64]
@@ -24,6 +26,8 @@ class Called:
     columns: dict[str, Floats]
     dtypes: dict[str, str]
     shapes: tuple[tuple[int, ...], ...]
+    changed: tuple[str, ...] = ()
+    """The inputs that a custom op overwrote."""
 
 
 def call_sample(
@@ -45,7 +49,7 @@ def call_sample(
     make = _maker(dtype, device, path)
     leaves = {n: make(x).requires_grad_(order > 0) for n, x in sample.inputs.items()}
     extra = {n: argument(x, make, device) for n, x in sample.extra.items()}
-    form = path_call(op, "vector" if path == "strided" else path)
+    form = form_of(op, path)
     options = {n: v for n, v in variant.items() if n not in leaves and n not in extra}
     with refusals(dtype, op.reals(variant)):
         found = form(*leaves.values(), **extra, **options)
@@ -57,6 +61,7 @@ def call_sample(
             columns={n: _flat(parts) for n, parts in columns.items()},
             dtypes={n: str(parts[0].dtype).removeprefix("torch.") for n, parts in columns.items()},
             shapes=tuple(tuple(t.shape) for t in outputs),
+            changed=changed(leaves, sample.inputs) if op.custom else (),
         )
 
 
@@ -64,7 +69,7 @@ def argument(value: Any, make: Callable[[Any], torch.Tensor], device: str) -> An
     """An extra as torch takes it: float arrays in the dtype under test, other arrays as they are, the rest untouched."""
     if not isinstance(value, np.ndarray):
         return value
-    return make(value) if value.dtype == np.float64 else torch.from_numpy(np.ascontiguousarray(value)).to(device)
+    return make(value) if value.dtype == np.float64 else torch.from_numpy(np.array(value)).to(device)
 
 
 def _maker(dtype: str, device: str, path: str) -> Callable[[Any], torch.Tensor]:
@@ -73,15 +78,6 @@ def _maker(dtype: str, device: str, path: str) -> Callable[[Any], torch.Tensor]:
         return apart(t) if path == "strided" else t
 
     return make
-
-
-def apart(t: torch.Tensor) -> torch.Tensor:
-    """The same values laid out with a gap after each, so that no dimension is contiguous."""
-    if t.ndim == 0:
-        return t
-    wide = torch.zeros(*t.shape, 2, dtype=t.dtype, device=t.device)
-    wide[..., 0] = t
-    return wide[..., 0]
 
 
 def _tensors(found: Any) -> list[torch.Tensor]:

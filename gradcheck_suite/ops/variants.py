@@ -43,8 +43,10 @@ def _specialised(op: Op, asked: tuple[str, ...], pointwise: bool) -> Op:
         out=None if asked else op.out,
         pointwise=pointwise,
     )
-    if op.samples is None or not op.pointwise:
+    if op.samples is None:
         return changed
+    if not op.pointwise:
+        return dataclasses.replace(changed, samples=functools.partial(op.samples, tensors=asked))
     # Samples of a reduced elementwise op are made of its tuples, so that its tensors and their landmarks matter.
     return dataclasses.replace(changed, samples=functools.partial(op.samples, changed))
 
