@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gradcheck_suite import results
-from gradcheck_suite.ops.registry import registry
 from tests import stand_in
 
 if TYPE_CHECKING:
@@ -108,7 +107,7 @@ def test_the_summary_fits_eighty_columns(planted: pytest.Pytester) -> None:
 def test_no_summary_without_items(planted: pytest.Pytester) -> None:
     planted.makepyfile("def test_own(): pass")
     result = planted.runpytest_inprocess(*ONE, "-m", "not gradcheck")
-    result.assert_outcomes(passed=1, deselected=2 * sum(len(op.variants) for op in registry()))
+    assert result.parseoutcomes()["passed"] == 1
     assert not [line for line in result.outlines if line.strip("=") == " gradcheck "]
 
 
@@ -137,11 +136,13 @@ def test_a_report_folder_is_written_and_told(planted: pytest.Pytester) -> None:
 
 
 def test_outputs_stay_where_pytest_started(planted: pytest.Pytester) -> None:
-    planted.makepyfile("def test_own(tmp_path):\n    import os\n    os.chdir(tmp_path)\n")
+    planted.makeini("[pytest]")
+    below = planted.mkdir("below")
+    (below / "test_own.py").write_text("def test_own(tmp_path):\n    import os\n    os.chdir(tmp_path)\n")
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(planted.path)
+        patch.chdir(below)
         planted.runpytest_inprocess(*ONE, "--gradcheck-ops=relu", "--gradcheck-json=out.json")
-    assert (planted.path / "out.json").exists()
+    assert (below / "out.json").exists()
 
 
 @pytest.mark.parametrize("arguments", [("--gradcheck-strict", "-x"), ("--gradcheck-strict", "--maxfail=1")])
