@@ -16,8 +16,11 @@ from gradcheck_suite.formula.points import directions
 # Infinity stands for its limit; the smaller of the two stand-ins keeps mpmath's arguments short.
 _STAND_IN = 2000
 _TIE_STEP = -200
+_TIE_BITS = 2600
 _ZERO_SCALE = -1074
 _MOST_BITS = 20_000
+# Beyond 2^2^16 a number is written as infinite: mpmath cannot print exponents of exponents.
+_LONGEST_EXPONENT = 2**16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +46,12 @@ def confirm(
 ) -> Confirmed:
     """Compute `column` at one point by mpmath, raising the precision until it agrees with `stated` (one entry).
 
-    At a tie the gradient is taken on every side, with and without the documented clamps, and the nearest is compared.
+    At a tie the gradient is taken at the point, then also on every side, with and without the documented clamps, and
+    the nearest is compared.
     """
     bits = confirmation_bits([x for x in point.values() if np.isfinite(x)])
-    sides = _sides(point, wrt) if tie and column != "value" else [(_finite(point), False)]
-    bits = max(bits, 2600 if len(sides) > 1 else 0)
+    set_valued = tie and column != "value"
+    sides = [(_finite(point), straight) for straight in ((False, True) if set_valued else (False,))]
     # At an infinite input the stated value is the element that the limit rounds to, half an ulp away at most.
     slack = 0.5 + 2.0**-16 if any(np.isinf(x) for x in point.values()) else 2.0**-16
     while True:
@@ -60,7 +64,10 @@ def confirm(
             close = agrees(value, stated, fmt, slack)
             if close or bits >= _MOST_BITS:
                 return Confirmed(decimal=digits(value, fmt, point), bits=bits, agrees=close)
-        bits *= 4
+        if set_valued and len(sides) == 2:
+            sides, bits = _sides(point, wrt), max(bits, _TIE_BITS)
+        else:
+            bits *= 4
 
 
 def digits(value: Any, fmt: Format, point: Mapping[str, float]) -> str:
@@ -71,7 +78,7 @@ def digits(value: Any, fmt: Format, point: Mapping[str, float]) -> str:
     if abs(value) < mpmath.mpf(2) ** (fmt.ulp_exponent_min - fmt.emax - 64):
         return "0.0"
     limit = any(np.isinf(x) for x in point.values())
-    if mpmath.isinf(value) or (limit and abs(value) > 2.0**1000):
+    if mpmath.isinf(value) or (limit and abs(value) > 2.0**1000) or mpmath.mag(value) > _LONGEST_EXPONENT:
         return "inf" if value > 0 else "-inf"
     if limit and abs(value) < 2.0**-1000:
         return "0.0"
@@ -106,7 +113,8 @@ def _as_mpf(stated: Exact) -> Any:
 
 
 def _distance(value: Any, stated: Exact) -> Any:
-    gap = abs(value - _as_mpf(stated))
+    want = _as_mpf(stated)
+    gap = abs(value - want) if value != want else mpmath.mpf(0)
     return gap if not mpmath.isnan(gap) else mpmath.inf
 
 

@@ -34,7 +34,10 @@ def outside_jointly(
         return verdicts
     bad: dict[int, float] = {}
     for i, vertices in points.vertices.items():
-        scaled = vertices * cotangent
+        if not np.isfinite(vertices).all():
+            continue
+        with np.errstate(over="ignore", under="ignore"):
+            scaled = vertices * cotangent
         varying = np.flatnonzero(scaled.min(axis=0) != scaled.max(axis=0))
         computed = np.array([together[f"d:{n}"][i] for n in names])
         if verdicts.kind[i] or len(varying) < 2 or names[varying[0]] != column.removeprefix("d:"):
@@ -47,7 +50,7 @@ def outside_jointly(
 
 def _distance(vertices: Floats, computed: Floats, fmt: Format, max_ulp: float) -> float:
     """At least how far every convex combination of the rows is away in some entry, in ulp of its largest magnitude."""
-    if not np.isfinite(vertices).all() or not np.isfinite(computed).all():
+    if not (np.isfinite(vertices).all() and np.isfinite(computed).all()):
         return 0.0
     binade = np.clip(np.frexp(np.abs(vertices).max(axis=0))[1] - 1, fmt.emin, fmt.emax)
     unit = np.ldexp(max_ulp, binade - (fmt.precision - 1))

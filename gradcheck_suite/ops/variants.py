@@ -29,7 +29,7 @@ def at_variant(op: Op, variant: Mapping[str, Any]) -> Op:
 def _specialised(op: Op, asked: tuple[str, ...], pointwise: bool) -> Op:
     named = tuple(n for n in asked if op.optional[n])
     extras = (*op.extras, *(n for n in asked if not op.optional[n]))
-    adapt = functools.partial(_adapted, base=len(op.inputs), named=named, absent=tuple(op.optional))
+    adapt = functools.partial(_adapted, base=len(op.inputs), named=named)
     changed = dataclasses.replace(
         op,
         inputs=(*op.inputs, *named),
@@ -38,7 +38,7 @@ def _specialised(op: Op, asked: tuple[str, ...], pointwise: bool) -> Op:
         defaults={k: v for k, v in op.defaults.items() if k not in op.optional},
         call=adapt(op.call, 0),
         formula=adapt(op.formula, 1),
-        module=None if asked else op.module and _without(op.module, tuple(op.optional)),
+        module=None if asked else op.module,
         inplace=None,
         out=None if asked else op.out,
         pointwise=pointwise,
@@ -52,22 +52,14 @@ def _specialised(op: Op, asked: tuple[str, ...], pointwise: bool) -> Op:
 
 
 def _adapted(
-    function: Callable[..., Any], leading: int, *, base: int, named: Sequence[str], absent: Sequence[str]
+    function: Callable[..., Any], leading: int, *, base: int, named: Sequence[str]
 ) -> Callable[..., Any]:
-    """`function` with its first `leading + base` arguments in order, optional tensors by name, and no placeholders."""
+    """`function` with its first `leading + base` arguments in order and optional tensors by name."""
     first = leading + base
 
     @functools.wraps(function)
     def called(*arguments: Any, **given: Any) -> Any:
         tensors = dict(zip(named, arguments[first:], strict=True))
-        return function(*arguments[:first], **tensors, **_real(given, absent))
+        return function(*arguments[:first], **tensors, **given)
 
     return called
-
-
-def _without(function: Callable[..., Any], absent: Sequence[str]) -> Callable[..., Any]:
-    return lambda **given: function(**_real(given, absent))
-
-
-def _real(given: Mapping[str, Any], absent: Sequence[str]) -> dict[str, Any]:
-    return {k: v for k, v in given.items() if not (k in absent and isinstance(v, str))}
