@@ -1,22 +1,32 @@
-"""Registering custom ops: the function that conftest.py files and `--load` files are handed."""
+"""Registering custom ops: the function that conftest.py files, `--load` files and libraries are handed."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
 
 from gradcheck_suite.errors import UsageError
-from gradcheck_suite.ops.declare import qualified_name
-from gradcheck_suite.ops.record import Op, source_of
+from gradcheck_suite.floats import FORMATS
+from gradcheck_suite.ops import custom
+from gradcheck_suite.ops.record import Op
+from gradcheck_suite.options import DIRECTIONS, HALF_AN_ULP, USUAL_DIRECTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from gradcheck_suite.ops.record import Params, Sample
     from gradcheck_suite.ops.registry import Registry
+
+_NAME: Final = re.compile(r"[A-Za-z_][\w.\-]*")
+_FRAMES: Final = 3
+"""From the user's line to `custom.defined_at`."""
 
 
 class Registrar:
-    """`register(name, fn, like=…)`, bound to the registry of one run."""
+    """`register(name, fn, …)`, bound to the registry of one run."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
@@ -26,40 +36,236 @@ class Registrar:
         name: str,
         fn: Callable[..., Any],
         *,
-        like: str,
+        like: str | None = None,
+        formula: Callable[..., Any] | None = None,
+        gradient: Callable[..., Any] | None = None,
+        inputs: Sequence[str] | None = None,
+        outputs: Sequence[str] = (),
+        variants: Iterable[Params] | Mapping[str, Sequence[Any]] | None = None,
         dtypes: Sequence[str] | None = None,
         directions: Sequence[str] | None = None,
+        devices: Sequence[str] = (),
         max_ulp: float | None = None,
+        against: Callable[..., Any] | None = None,
+        against_factor: float = 2.0,
+        domain: Callable[[Params, Mapping[str, Any]], Any] | None = None,
+        landmarks: Callable[[Params], Sequence[float]] | None = None,
+        documented: Callable[[Params, Mapping[str, Any]], Any] | None = None,
+        documented_reason: str = "",
+        samples: Callable[..., Iterable[Sample]] | None = None,
+        adapter: Callable[..., Any] | None = None,
+        inplace: bool | Callable[..., Any] = False,
+        out: Callable[..., Any] | None = None,
+        structural: Sequence[str] = (),
+        stable_form: str | None = None,
         **params: Any,
-    ) -> Op:
-        """Register `fn` as the op `name`, to be judged by the definition, the inputs and the kinks of `like`.
+    ) -> Any:
+        """Register `fn` as the op `name`, and return its record; without a definition, return a decorator for one.
 
-        `params` are parameters of `like` at which `fn` is meant to equal it; `fn` itself is called with the
-        tensors alone. `dtypes` and `directions` default to those of `like`, `max_ulp` to that of the run.
-        Returns the record. Raises UsageError for an unknown `like`, a parameter that it does not have, or a
-        name that is taken.
+        The definition is that of the built-in op `like`, with its inputs, kinks and documented deviations, or a
+        `formula(m, *tensors, **parameters)` in exact real arithmetic over the context `m`. `params` are the
+        parameters at which `fn` is meant to equal it; `fn` does not get them. `variants` are parameter sets, or
+        lists of values by name for all their combinations, which both get. A formula's tensors are its positional
+        arguments; those not among `inputs` are not differentiated. `gradient` states the partial derivatives of an
+        op whose backward is by intention not the derivative of its forward.
+
+        `samples(params, fmt, budget=…, seed=…)` yields the calls to judge (see `gradcheck_suite.samples`); without
+        it the op maps entries to entries. `outputs` names several outputs, each judged by itself. `domain` and
+        `documented` take the parameters and float64 arrays by name and return which points they hold for.
+        `adapter(fn, *tensors, **parameters)` calls `fn` in its own way. `inplace` is True where `fn` overwrites its
+        first tensor, or the form that does; `out` the form with `out=`. `structural` parameters are not numbers to
+        be rounded.
+
+        `dtypes` default to all, `directions` to forward and backward. `max_ulp` is this op's threshold;
+        `against` another callable: no error may exceed `against_factor` times that of `against` nearby plus the half
+        ULP that rounding costs. With both, both hold.
+
+        Raises UsageError for what does not exist or cannot be meant.
         """
-        model = self._registry.get(like)
-        for param in params:
-            if param not in model.defaults:
-                raise UsageError.unknown(f"parameter of {like}", param, model.defaults)
-        record = dataclasses.replace(
-            model,
+        if not _NAME.fullmatch(name):
+            raise UsageError(f"{name!r} cannot name an op; use letters, digits, '_', '.' and '-'")
+        stated = _Stated(
             name=name,
-            call=lambda *tensors, **_: fn(*tensors),
-            callable_name=qualified_name(fn),
-            tier="custom",
-            custom=True,
-            variants=({},),
-            defaults={**model.defaults, **params},
-            dtypes=tuple(dtypes) if dtypes is not None else model.dtypes,
-            directions=tuple(directions) if directions is not None else model.directions,
-            max_ulp=max_ulp,
-            source=source_of(fn) or model.source,
-            module=None,
-            inplace=None,
-            out=None,
-            twins=(),
-            stable_form=None,
+            fn=fn,
+            like=like,
+            gradient=gradient,
+            inputs=None if inputs is None else tuple(inputs),
+            outputs=tuple(outputs),
+            variants=custom.grid(variants),
+            adapter=adapter,
+            inplace=inplace,
+            params=params,
+            options={
+                "dtypes": _known("dtype", dtypes, tuple(FORMATS)),
+                "directions": _known("direction", directions, DIRECTIONS, USUAL_DIRECTIONS),
+                "devices": tuple(devices),
+                "max_ulp": _possible(name, max_ulp),
+                "against": against,
+                "against_factor": _positive(name, against_factor),
+                "out": out,
+                "source": custom.defined_at(fn, _FRAMES - 1),
+                **_given(
+                    domain=domain,
+                    landmarks=landmarks,
+                    documented=documented,
+                    documented_reason=documented_reason or None,
+                    samples=samples,
+                    structural=tuple(structural) or None,
+                    stable_form=stable_form,
+                ),
+            },
         )
-        return self._registry.register(record)
+        if like is not None and formula is not None:
+            raise UsageError(f"{name} is given both like= and a formula; leave one out")
+        if like is not None:
+            return self._registry.register(_borrowed(stated, self._registry.get(like)))
+        if formula is not None:
+            return self._registry.register(_defined(stated, formula))
+
+        def declare(definition: Callable[..., Any]) -> Callable[..., Any]:
+            self._registry.register(_defined(stated, definition))
+            return definition
+
+        return declare
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Stated:
+    """What a user said; `options` are fields of the record as they are."""
+
+    name: str
+    fn: Callable[..., Any]
+    like: str | None
+    gradient: Callable[..., Any] | None
+    inputs: tuple[str, ...] | None
+    outputs: tuple[str, ...]
+    variants: tuple[Params, ...] | None
+    adapter: Callable[..., Any] | None
+    inplace: bool | Callable[..., Any]
+    params: Mapping[str, Any]
+    options: Mapping[str, Any]
+
+    def common(self) -> dict[str, Any]:
+        """Fields of the record that do not depend on where the definition comes from."""
+        inplace = None if isinstance(self.inplace, bool) else self.inplace
+        return {
+            "name": self.name,
+            "callable_name": custom.name_of(self.fn),
+            "tier": "custom",
+            "custom": True,
+            "inplace": inplace,
+            "twins": (),
+            **self.options,
+        }
+
+    def call(self, names: Sequence[str]) -> Callable[..., Any]:
+        """How the engine calls the op, with tensors in the order of `names`."""
+        call = custom.module_call(self.fn, names) if isinstance(self.fn, torch.nn.Module) else self.fn
+        if self.adapter is not None:
+            call = custom.adapted(call, self.adapter)
+        return custom.working_in_place(call) if self.inplace is True else call
+
+
+def _borrowed(stated: _Stated, model: Op) -> Op:
+    """The record of an op that equals `model`."""
+    if stated.gradient is not None or stated.inputs is not None or stated.outputs:
+        raise UsageError(f"{stated.name} borrows from {model.name}; gradient=, inputs= and outputs= need a formula")
+    _check_params(stated, model.defaults.keys() | {n for v in model.variants for n in v}, model.name)
+    variants = stated.variants
+    if variants is None:
+        # An op without a default variant, such as one that needs a dim, is tried in all of them.
+        variants = ({},) if {} in model.variants or stated.params else model.variants
+    return dataclasses.replace(
+        model,
+        call=_passing(custom.fitting(stated.call(model.inputs)), frozenset(stated.params)),
+        variants=variants,
+        defaults={**model.defaults, **stated.params},
+        module=None,
+        stable_form=None,
+        **stated.common(),
+    )
+
+
+def _passing(call: Callable[..., Any], fixed: frozenset[str]) -> Callable[..., Any]:
+    """The call without the parameters that only the definition gets."""
+    if not fixed:
+        return call
+
+    def passing(*tensors: Any, **rest: Any) -> Any:
+        return call(*tensors, **{name: value for name, value in rest.items() if name not in fixed})
+
+    return passing
+
+
+def _defined(stated: _Stated, formula: Callable[..., Any]) -> Op:
+    """The record of an op with a formula of its own."""
+    names = custom.positional_names(formula)
+    inputs = stated.inputs or names
+    for name in inputs:
+        if name not in names:
+            raise UsageError.unknown(f"tensor of the formula of {stated.name}", name, names)
+    if not inputs:
+        raise UsageError(f"the formula of {stated.name} takes no tensor; write it as formula(m, x, …)")
+    if names[: len(inputs)] != inputs:
+        raise UsageError(f"the formula of {stated.name} must take the differentiated tensors {inputs} first")
+    defaults = {**custom.keyword_defaults(formula), **stated.params}
+    _check_params(stated, custom.keyword_defaults(formula).keys(), f"the formula of {stated.name}")
+    call = custom.in_order(stated.call(names), names)
+    definition = formula
+    if stated.gradient is not None:
+        definition = custom.straight_through(formula, stated.gradient, inputs)
+    variants = stated.variants or ({},)
+    structural = tuple(stated.options.get("structural", ()))
+    if stated.outputs:
+        call, definition = custom.output_of(call, stated.outputs), custom.output_of(definition, stated.outputs)
+        variants = tuple({**v, custom.OUTPUT: output} for v in variants for output in stated.outputs)
+    fields = {**stated.common(), "structural": structural}
+    return Op(
+        call=call,
+        formula=definition,
+        family="custom",
+        inputs=inputs,
+        extras=names[len(inputs) :],
+        variants=variants,
+        defaults=defaults,
+        pointwise="samples" not in fields,
+        **fields,
+    )
+
+
+def _check_params(stated: _Stated, valid: Iterable[str], of: str) -> None:
+    names = [*stated.params, *(name for variant in stated.variants or () for name in variant)]
+    for name in names:
+        if name not in set(valid):
+            raise UsageError.unknown(f"parameter of {of}", name, valid)
+
+
+def _known(
+    noun: str, given: Sequence[str] | None, valid: Sequence[str], default: Sequence[str] | None = None
+) -> tuple[str, ...]:
+    if given is None:
+        return tuple(valid if default is None else default)
+    for name in given:
+        if name not in valid:
+            raise UsageError.unknown(noun, str(name).removeprefix("torch."), valid)
+    return tuple(given)
+
+
+def _possible(name: str, max_ulp: float | None) -> float | None:
+    if max_ulp is not None and not max_ulp >= HALF_AN_ULP:
+        raise UsageError(
+            f"max_ulp={max_ulp:g} of {name} is impossible to pass: even a correctly rounded result is off by up to "
+            "half an ULP; use 0.5 or more"
+        )
+    return max_ulp
+
+
+def _positive(name: str, factor: float) -> float:
+    if not factor > 0:
+        raise UsageError(f"against_factor={factor:g} of {name} must be positive, such as 2")
+    return float(factor)
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """The options that somebody set."""
+    return {name: value for name, value in options.items() if value is not None}

@@ -78,7 +78,7 @@ def judge(
     upper: Exact,
     fmt: Format,
     *,
-    max_ulp: float,
+    max_ulp: float | Floats,
     tie: Bools | None = None,
     undefined: Bools | None = None,
     open_points: Bools | None = None,

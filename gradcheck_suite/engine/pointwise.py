@@ -14,11 +14,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gradcheck_suite.engine import calls
+from gradcheck_suite.engine import against, calls
+from gradcheck_suite.engine.covers import cover_for
 from gradcheck_suite.engine.conditioning import excused
 from gradcheck_suite.engine.joint import outside_jointly
 from gradcheck_suite.engine.judge import Verdicts, judge
 from gradcheck_suite.floats import Exact, Format, format_of
+from gradcheck_suite.formula.cover import Cover
+from gradcheck_suite.formula.covered import covered_points
 from gradcheck_suite.formula.points import Points, bind, exact_points
 from gradcheck_suite.inputs import landmarks, pointwise
 from gradcheck_suite.inputs.targets import Line, Tuples, tuples
@@ -54,6 +57,8 @@ class Judged:
     verdicts: Verdicts
     lines: tuple[Line, ...]
     cotangent: float = 1.0
+    limit: Floats | None = None
+    """The error that another implementation allows at each point, where the op is judged against one."""
 
 
 class Subject:
@@ -69,6 +74,13 @@ class Subject:
         self.names = (*op.inputs, *op.extras)
         self.formula = self.formula_of(self.reals)
         self.max_ulp = settings.max_ulp if op.max_ulp is None else op.max_ulp
+        self._opponent: dict[tuple[str, float], against.Errors] = {}
+
+    def twin(self, op: Op) -> Subject:
+        """Another callable for the same definition, on the same points and exact values."""
+        other = Subject(op, self.variant, self.dtype, self.order, self.settings)
+        vars(other).update(tuples=self.tuples, reference=self.reference)
+        return other
 
     @cached_property
     def tuples(self) -> Tuples:
@@ -90,8 +102,8 @@ class Subject:
         special = landmarks.around(list(self.op.landmarks(self.params)), self.fmt)
         count = BUDGETS[self.settings.budget]
         sample = pointwise.sample(self.fmt, special, count, self.settings.seed)
-        if self.order > 1 and len(sample) > 4 * count:
-            # Second derivatives cost four times the rest: strata and landmarks suffice for them.
+        if self.order > 1 and len(sample) > 4 * count and self._cover(len(sample), self.order) is None:
+            # One by one, second derivatives cost four times the rest: strata and landmarks suffice for them.
             keep = np.zeros(len(sample), dtype=bool)
             keep[:: len(sample) // count] = True
             keep |= np.isin(sample, special) | ~np.isfinite(sample)
@@ -113,7 +125,14 @@ class Subject:
 
     def exact(self, inputs: Inputs, order: int) -> Points:
         """Exact columns at some inputs."""
-        return exact_points(self.formula, self._named(inputs), self.fmt, wrt=self.op.inputs, order=order)
+        values = self._named(inputs)
+        cover = self._cover(len(values[self.names[0]]), order)
+        if cover is not None:
+            return covered_points(cover, self.formula, values, self.fmt, order=order)
+        return exact_points(self.formula, values, self.fmt, wrt=self.op.inputs, order=order)
+
+    def _cover(self, points: int, order: int) -> Cover | None:
+        return cover_for(self.op, self.variant, self.fmt, points=points, order=order, settings=self.settings)
 
     @cached_property
     def reference(self) -> Points:
@@ -171,12 +190,13 @@ class Subject:
         if cotangent < 0:
             lower, upper = upper, lower
         tie = points.tie if column != "value" else np.zeros(len(computed), dtype=bool)
+        limit = self._limit(values, points, column, cotangent, (lower, upper, tie))
         verdicts = judge(
             computed,
             lower,
             upper,
             self.fmt,
-            max_ulp=self.max_ulp,
+            max_ulp=self.max_ulp if limit is None else limit,
             tie=tie,
             undefined=points.undefined[column],
             open_points=points.open[column],
@@ -196,7 +216,25 @@ class Subject:
             verdicts=verdicts,
             lines=lines,
             cotangent=cotangent,
+            limit=limit,
         )
+
+    def _limit(
+        self, values: Mapping[str, Floats], points: Points, column: str, cotangent: float, centre: tuple[Exact, Exact, Any]
+    ) -> Floats | None:
+        if self.op.against is None:
+            return None
+        g = None if cotangent == 1.0 else np.full(len(centre[2]), cotangent)
+        outcome = against.called(self.op, self.variant, values, self.dtype, self.order_of(column), self.settings.device, g)
+        skip = points.undefined[column] | points.open[column]
+        errors = judge(
+            outcome.columns[column], *centre[:2], self.fmt, max_ulp=np.inf, tie=centre[2], undefined=skip
+        ).ulp
+        key = (column, cotangent)
+        if key not in self._opponent and len(errors) > 1:
+            self._opponent[key] = against.Errors.of(values[self.names[0]], errors)
+        near = self._opponent[key].near(values[self.names[0]]) if key in self._opponent else errors
+        return against.limits(self.op, np.fmax(errors, near), self.max_ulp)
 
     def _excuse(
         self,
@@ -269,6 +307,13 @@ class Subject:
         return self.subset(_COTANGENT_POINTS)
 
     @cached_property
+    def _cotangent_reference(self) -> Points:
+        # A cotangent enlarges derivatives that a cover only knows to be far below the smallest float.
+        if self.exhaustive:
+            return self.exact(self.at(self.cotangent_points), 1)
+        return take(self.reference, self.cotangent_points)
+
+    @cached_property
     def single_points(self) -> npt.NDArray[np.int64]:
         """The points that are also called one at a time."""
         limit = calls.SINGLE_LIMIT if len(self.names) == 1 else _SINGLE_TUPLES
@@ -302,7 +347,7 @@ class Subject:
         where = self.cotangent_points
         inputs = self.at(where)
         outcome = self.run(inputs, 1, "vector", np.full(len(where), cotangent))
-        points = take(self.reference, where)
+        points = self._cotangent_reference
         return self.judge_column(
             inputs,
             outcome.columns[column],

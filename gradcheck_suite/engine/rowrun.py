@@ -13,9 +13,11 @@ import numpy.typing as npt
 
 from gradcheck_suite.engine import rowwording as words
 from gradcheck_suite.engine import wording
+from gradcheck_suite.engine.against import allowed
 from gradcheck_suite.engine.arguments import reproducer, written
 from gradcheck_suite.engine.calls import Raised, Unsupported
 from gradcheck_suite.engine.cases import Case
+from gradcheck_suite.engine.conduct import with_conduct
 from gradcheck_suite.engine.judge import KINDS, REASONS, SEVERITIES
 from gradcheck_suite.engine.rowconfirm import confirm_entry
 from gradcheck_suite.engine.rows import RowJudged, RowSubject
@@ -28,18 +30,27 @@ from gradcheck_suite.results import Finding, Result, Witness, Worst
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-_AUDITED = 4
-_AUDIT_ENTRIES = 64
+_AUDITED = 2
+_AUDIT_ENTRIES = 24
 
 
 def run_rows(case: Case, settings: Settings) -> list[Result]:
     """Judge one case: one result per differentiable input (one for the forward direction)."""
+    return judged_rows(case, row_subject(case, settings), settings)
+
+
+def row_subject(case: Case, settings: Settings) -> RowSubject:
+    """The subject of a case; directions of one variant share it."""
+    return _subject(case.op, tuple(sorted(case.variant.items())), case.dtype, case.order, settings)
+
+
+def judged_rows(case: Case, subject: RowSubject, settings: Settings) -> list[Result]:
+    """The results of a case on a subject."""
     started = time.perf_counter()
-    subject = _subject(case.op, tuple(sorted(case.variant.items())), case.dtype, case.order, settings)
     results = []
     for column, wrt in columns_of(case):
         runner = RowRunner(case, subject, column, wrt, settings)
-        results.append(runner.result(started))
+        results.append(with_conduct(runner.result(started), case, subject, column))
         started = time.perf_counter()
     return results
 
@@ -210,6 +221,8 @@ class RowRunner:
             exact=witness.exact,
             ulp=witness.ulp,
         )
+        if judged.limit is not None:
+            text += f" {allowed(self.case.op, float(judged.limit[i]))}"
         if group.reason == "documented" and self.case.op.documented_reason:
             text += f" Documented: {self.case.op.documented_reason}."
         return text
@@ -264,14 +277,16 @@ class RowRunner:
         k = int(judged.owner[i])
         if np.isnan(judged.lower.hi[i]):
             return "nan", None
+        order = words.order_of(self.column)
         confirmed = confirm_entry(
             self.subject.problem(self.subject.samples[k]),
-            self.subject.wanted(judged.cotangent, words.order_of(self.column)),
+            self.subject.wanted(judged.cotangent, order),
             self.column,
             int(judged.entry[i]),
             judged.lower[i : i + 1],
             self.subject.fmt,
-            tie=judged.ties.get(k) if judged.tie[i] else None,
+            by_mpmath=lambda bits: self.subject.by_mpmath(k, judged.cotangent, order, bits),
+            tie=judged.ties[k] if judged.tie[i] and judged.ties[k].weights else None,
         )
         if not confirmed.agrees:
             self.disagreed = f"arb and mpmath do not agree on {self.subject.samples[k].label}"
@@ -347,12 +362,13 @@ class RowRunner:
     # --- the result
 
     def _audit(self, main: RowJudged) -> None:
-        """mpmath computes a fixed sample of the entries that passed; arb must agree there too."""
+        """mpmath computes the entries that passed of a few short samples; arb must agree there too."""
         v = main.verdicts
-        short = np.array([self._sample_size(k) <= _AUDIT_ENTRIES for k in range(len(self.subject.samples))])
-        fine = np.flatnonzero((v.kind == 0) & ~np.isnan(v.ulp) & ~main.tie & short[main.owner])
-        for i in fine[:: max(len(fine) // _AUDITED, 1)][:_AUDITED]:
-            self._confirm(main, int(i))
+        fine = (v.kind == 0) & ~np.isnan(v.ulp) & ~main.tie
+        short = [k for k in np.unique(main.owner[fine]) if self._sample_size(int(k)) <= _AUDIT_ENTRIES]
+        for k in short[:: max(len(short) // _AUDITED, 1)][:_AUDITED]:
+            for i in np.flatnonzero(fine & (main.owner == k)):
+                self._confirm(main, int(i))
 
     def _finished(self, main: RowJudged, findings: tuple[Finding, ...], started: float) -> Result:
         serious = any(f.severity != "info" for f in findings)

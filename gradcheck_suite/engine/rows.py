@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gradcheck_suite.engine import rowcalls
+from gradcheck_suite.engine import against, rowcalls
 from gradcheck_suite.engine.calls import Raised
 from gradcheck_suite.engine.judge import Verdicts, judge
 from gradcheck_suite.engine.rowconditioning import excused
 from gradcheck_suite.engine.subdifferential import TieVerdict, judge_tie
 from gradcheck_suite.floats import Exact, Format, format_of
-from gradcheck_suite.formula.arrays import Problem, Reference, Wanted, reference
+from gradcheck_suite.formula.arrays import Problem, Reference, Wanted, reference, reference_mpmath
 from gradcheck_suite.inputs import cotangents
 from gradcheck_suite.ops.record import Op, Sample
 from gradcheck_suite.options import Settings
@@ -53,6 +53,8 @@ class RowJudged:
     tie: Bools
     verdicts: Verdicts
     ties: dict[int, TieVerdict]
+    limit: Floats | None = None
+    """The error that another implementation allows at each entry, where the op is judged against one."""
 
 
 class RowSubject:
@@ -65,8 +67,16 @@ class RowSubject:
         self.max_ulp = settings.max_ulp if op.max_ulp is None else op.max_ulp
         self._called: dict[tuple[str, str, int], rowcalls.Called | Raised] = {}
         self._references: dict[tuple[str, int], Reference] = {}
+        self._by_mpmath: dict[tuple[str, int, int, int], dict[str, Any]] = {}
         self._ties: dict[tuple[str, str, str, int], TieVerdict] = {}
+        self._opponent: RowSubject | None = None
         self._judged: dict[tuple[str, str, str], RowJudged] = {}
+
+    def twin(self, op: Op) -> RowSubject:
+        """Another callable for the same definition, on the same samples and exact values."""
+        other = RowSubject(op, self.variant, self.dtype, self.order, self.settings)
+        vars(other).update(samples=self.samples, _references=self._references)
+        return other
 
     @cached_property
     def samples(self) -> tuple[Sample, ...]:
@@ -100,31 +110,48 @@ class RowSubject:
         key = (cotangent, k)
         if key not in self._references:
             problem = self.problem(self.samples[k])
-            self._references[key] = reference(problem, self.fmt, self.wanted(cotangent, order))
+            if cotangent == "scaled" and problem.finite:
+                factor = float(self.pattern("scaled")(1)[0])
+                self._references[key] = self.reference(k).times_power(int(np.log2(factor)))
+            else:
+                self._references[key] = reference(problem, self.fmt, self.wanted(cotangent, order))
         return self._references[key]
+
+    def by_mpmath(self, k: int, cotangent: str, order: int, bits: int) -> dict[str, Any]:
+        """Flat columns of sample k by mpmath, computed once for all entries."""
+        # A short sample is computed for all directions that share this subject.
+        order = max(order, min(self.order, 2)) if _size(self.samples[k]) <= _SMALL and cotangent == "mixed" else order
+        key = (cotangent, k, order, bits)
+        if key not in self._by_mpmath:
+            problem = self.problem(self.samples[k])
+            self._by_mpmath[key] = reference_mpmath(problem, self.wanted(cotangent, order), bits)
+        return self._by_mpmath[key]
 
     def called(self, k: int, path: str = "vector", cotangent: str = "mixed") -> rowcalls.Called:
         """What torch computes on sample k, called once. Raises Unsupported or Raised as the call did."""
         key = (path, cotangent, k)
         if key not in self._called:
             try:
-                self._called[key] = rowcalls.call_sample(
-                    self.op,
-                    self.variant,
-                    self.samples[k],
-                    dtype=self.dtype,
-                    order=self.order if cotangent == "mixed" else 1,
-                    cotangent=self.pattern(cotangent),
-                    direction=cotangents.direction,
-                    path=path,
-                    device=self.settings.device,
-                )
+                self._called[key] = self._call(k, path, cotangent)
             except Raised as error:
                 self._called[key] = error
         found = self._called[key]
         if isinstance(found, Raised):
             raise found
         return found
+
+    def _call(self, k: int, path: str, cotangent: str) -> rowcalls.Called:
+        return rowcalls.call_sample(
+            self.op,
+            self.variant,
+            self.samples[k],
+            dtype=self.dtype,
+            order=self.order if cotangent == "mixed" else 1,
+            cotangent=self.pattern(cotangent),
+            direction=cotangents.direction,
+            path=path,
+            device=self.settings.device,
+        )
 
     def judged(self, column: str, path: str = "vector", cotangent: str = "mixed", only: Ints | None = None) -> RowJudged:
         """Verdicts on one column of the samples (of `only`), both rulers and documented deviations applied."""
@@ -172,12 +199,13 @@ class RowSubject:
                     tie[where] = found.member[column]
                     undefined[where] |= found.undefined[column]
                     unsure[where] = found.open[column]
+        limit = self._limit(column, cotangent, owner, lower, undefined | unsure | tie)
         verdicts = judge(
             computed,
             lower,
             lower,
             self.fmt,
-            max_ulp=self.max_ulp,
+            max_ulp=self.max_ulp if limit is None else limit,
             tie=tie,
             undefined=undefined,
             open_points=unsure,
@@ -194,8 +222,34 @@ class RowSubject:
             tie=tie,
             verdicts=verdicts,
             ties=ties,
+            limit=limit,
         )
         return self._excused(found_all)
+
+    def _limit(self, column: str, cotangent: str, owner: Ints, lower: Exact, skip: Bools) -> Floats | None:
+        """By the opponent's largest error in the same sample, for an op that is judged against another."""
+        if self.op.against is None or not len(owner):
+            return None
+        if self._opponent is None:
+            self._opponent = RowSubject(against.opponent(self.op), self.variant, self.dtype, self.order, self.settings)
+        allowed = np.zeros(len(owner))
+        for k in np.unique(owner):
+            where = np.flatnonzero(owner == k)
+            computed = self._opponent.called(int(k), "vector", cotangent).columns[column]
+            errors = judge(computed, lower[where], lower[where], self.fmt, max_ulp=np.inf, undefined=skip[where]).ulp
+            finite = errors[np.isfinite(errors)]
+            near = np.full(len(where), finite.max() if len(finite) else 0.0)
+            allowed[where] = against.limits(self.op, np.fmax(errors, near), self.max_ulp)
+        return allowed
+
+    def judged_as(self, column: str, k: int, constant: float) -> RowJudged:
+        """Verdicts on sample k, had the op computed nothing but `constant` there."""
+        size = len(self.called(k).columns[column])
+        return self._judge(column, "vector", "mixed", [(k, np.full(size, constant))])
+
+    def call_again(self, k: int) -> rowcalls.Called:
+        """What torch computes on sample k in a call of its own."""
+        return self._call(k, "vector", "mixed")
 
     def tie_verdict(self, column: str, path: str, cotangent: str, k: int) -> TieVerdict:
         """The joint judgement of all gradients of a sample at a tie, made once for all inputs."""
@@ -299,4 +353,5 @@ def _with_verdicts(judged: RowJudged, verdicts: Verdicts) -> RowJudged:
         tie=judged.tie,
         verdicts=verdicts,
         ties=judged.ties,
+        limit=judged.limit,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -12,13 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck_suite.engine import wording
+from gradcheck_suite.engine.against import allowed
 from gradcheck_suite.engine.calls import Raised, Unsupported
 from gradcheck_suite.engine.cases import Case
+from gradcheck_suite.engine.conduct import with_conduct
 from gradcheck_suite.engine.confirm import Confirmed, confirm
 from gradcheck_suite.engine.findings import Group, Interval, grouped, worst_member
 from gradcheck_suite.engine.judge import Verdicts
 from gradcheck_suite.engine.pointwise import Judged, Subject, lines_within, take
-from gradcheck_suite.engine.rowrun import columns_of, run_rows
+from gradcheck_suite.engine.rowrun import columns_of, judged_rows, row_subject, run_rows
 from gradcheck_suite.floats import hex_of, infinity_ordinal, round_exact, to_ordinal
 from gradcheck_suite.ops.record import Op
 from gradcheck_suite.options import Settings
@@ -50,12 +52,28 @@ def _could_not_run(result: Result) -> bool:
 def _run(case: Case, settings: Settings) -> list[Result]:
     if not case.op.pointwise:
         return run_rows(case, settings)
+    return _judged(case, _subject_of(case, settings), settings)
+
+
+def run_alike(case: Case, call: Callable[..., Any], settings: Settings) -> list[Result]:
+    """Judge another callable by the definition, the inputs and the exact values of a case: what a mutant is put to."""
+    op = dataclasses.replace(case.op, call=call, module=None, inplace=None, out=None, twins=())
+    alike = dataclasses.replace(case, op=op)
+    if not op.pointwise:
+        return judged_rows(alike, row_subject(case, settings).twin(op), settings)
+    return _judged(alike, _subject_of(case, settings).twin(op), settings)
+
+
+def _subject_of(case: Case, settings: Settings) -> Subject:
+    return _subject(case.op, tuple(sorted(case.variant.items())), case.dtype, case.order, settings)
+
+
+def _judged(case: Case, subject: Subject, settings: Settings) -> list[Result]:
     started = time.perf_counter()
-    subject = _subject(case.op, tuple(sorted(case.variant.items())), case.dtype, case.order, settings)
     results = []
     for column, wrt in columns_of(case):
         runner = CaseRunner(case, subject, column, wrt, settings)
-        results.append(runner.result(started))
+        results.append(with_conduct(runner.result(started), case, subject, column))
         started = time.perf_counter()
     return results
 
@@ -166,6 +184,8 @@ class CaseRunner:
             exact=witness.exact,
             ulp=witness.ulp,
         )
+        if judged.limit is not None:
+            text += f" {allowed(self.case.op, float(judged.limit[i]))}"
         if interval.reason == "documented" and self.case.op.documented_reason:
             text += f" Documented: {self.case.op.documented_reason}."
         return text
@@ -259,6 +279,8 @@ class CaseRunner:
             where = self.subject.single_points
             return where, self.subject.outcome_single(order).columns[self.column]
         outcome = self.subject.outcome(path, order)
+        if self.column not in outcome.columns:
+            raise Unsupported(f"the {path} path has no {wording.quantity(self.case.direction)}")
         return np.arange(len(self.subject.tuples)), outcome.columns[self.column]
 
     def _path_difference(self, judged: Judged, rest: npt.NDArray[np.int64], vector: Floats, path: str) -> Finding:
@@ -366,11 +388,13 @@ class CaseRunner:
             "wrt": self.wrt,
         }
 
-    def _curve(self, main: Judged) -> Curve:
+    def _curve(self, main: Judged) -> Curve | None:
         line = main.lines[0]
         x = main.inputs[line.probe]
         members = np.arange(len(x))[line.members]
         finite = members[np.isfinite(x[members])]
+        if not len(finite):
+            return None
         pick = finite[np.unique(np.linspace(0, len(finite) - 1, _CURVE_POINTS).astype(np.int64))]
         fmt = self.subject.fmt
         ordinals = to_ordinal(x[pick], fmt) / infinity_ordinal(fmt) * ORDINAL_SCALE

@@ -13,6 +13,9 @@ _FRAME: Final = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+) in (?P<f
 _TIMEOUT: Final = re.compile(r"^Timeout \((?:(\d+):)?(\d+):(\d+(?:\.\d+)?)\)!", re.MULTILINE)
 _PACKAGE: Final = str(Path(__file__).parents[1])
 _PYTHON: Final = sysconfig.get_paths()["stdlib"]
+_CALLS: Final = ("calls.py", "rowcalls.py")
+"""The modules that call ops."""
+
 _TORCH: Final = re.compile(r"[/\\]torch[/\\]")
 
 
@@ -61,8 +64,9 @@ def _is_pythons(file: str) -> bool:
 def _in_reference(frames: Sequence[tuple[str, int, str]]) -> bool:
     """Whether, going outwards, the exact arithmetic is met before a call of the op."""
     for file, _, _ in frames:
-        if not file.startswith(_PACKAGE):
-            continue
-        name = file[len(_PACKAGE) :].replace("\\", "/")
-        return not name.endswith("calls.py")
+        name = Path(file)
+        if file.startswith(_PACKAGE) and name.name in _CALLS:
+            return False
+        if file.startswith(_PACKAGE) and name.parent.name == "formula":
+            return True
     return False

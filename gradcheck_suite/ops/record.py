@@ -54,7 +54,8 @@ class Op:
     the definition.  `domain(params, values)` marks the inputs for which the op is defined at all.
     `module(**params)`, `inplace(x, **params)` and `out(x, out=..., **params)` are further ways of calling it.
     `pointwise` ops map entries to entries; the others state `samples(params, fmt, budget=..., seed=...)`, the calls to
-    judge.  `twins` are callables that must agree with `call`.
+    judge.  `twins` are callables that must agree with `call`.  `against` is one that `call` may be `against_factor`
+    times worse than, and `devices` the only kinds of device that it runs on (all, where there is none).
     """
 
     name: str
@@ -83,6 +84,9 @@ class Op:
     structural: tuple[str, ...] = ()
     stable_form: str | None = None
     max_ulp: float | None = None
+    against: Callable[..., Any] | None = None
+    against_factor: float = 2.0
+    devices: tuple[str, ...] = ()
     custom: bool = False
     source: Source | None = None
     pointwise: bool = True
@@ -96,11 +100,14 @@ class Op:
         except (OSError, TypeError):
             return ""
 
-    def params(self, variant: Params) -> dict[str, Any]:
-        """All keyword arguments of a variant, defaults included, as the formula takes them; tensors are none."""
-        chosen = {**self.defaults, **variant}
+    def arguments(self, variant: Params) -> dict[str, Any]:
+        """The keyword arguments of a variant that are no tensors, as the callable takes them."""
         tensors = (*self.optional, *self.inputs, *self.extras)
-        return {k: v for k, v in chosen.items() if k not in tensors}
+        return {k: v for k, v in variant.items() if k not in tensors}
+
+    def params(self, variant: Params) -> dict[str, Any]:
+        """The same with the defaults, as the formula takes them."""
+        return self.arguments({**self.defaults, **variant})
 
     def reals(self, variant: Params) -> dict[str, float]:
         """The parameters that are real numbers: exact for the reference, moved by the conditioning ruler."""

@@ -1,0 +1,134 @@
+"""How a custom op behaves beside what it computes: is it deterministic, does it leave its inputs alone, is its gate real?"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from gradcheck_suite.engine import wording
+from gradcheck_suite.engine.calls import Raised, Unsupported
+from gradcheck_suite.engine.cases import Case
+from gradcheck_suite.engine.judge import SEVERITIES
+from gradcheck_suite.engine.pointwise import Subject, take
+from gradcheck_suite.engine.rows import RowSubject
+from gradcheck_suite.results import Finding, Result
+
+Floats = npt.NDArray[np.float64]
+
+_INFO: Final = SEVERITIES.index("info")
+_TRIED: Final = 12
+"""Samples on which rows are called again."""
+
+
+def with_conduct(result: Result, case: Case, subject: Subject | RowSubject, column: str) -> Result:
+    """The result with findings on the conduct of a custom op, and with a note where its gate lets everything pass."""
+    if not case.op.custom or result.verdict == "unsupported" or not result.sample:
+        return result
+    findings = (*result.findings, *_findings(result, case, subject, column))
+    serious = any(f.severity != "info" for f in findings)
+    note = result.note
+    if not note and is_vacuous(subject, column):
+        note = f"vacuous gate: an output of nothing but zeros, or of ones, would pass it ({_why(result, subject)})"
+    verdict = "findings" if serious else "inconclusive" if note else result.verdict
+    return dataclasses.replace(result, findings=findings, note=note, verdict=verdict)
+
+
+def _findings(result: Result, case: Case, subject: Subject | RowSubject, column: str) -> Iterator[Finding]:
+    label = f"{case.op.label(case.variant)} {case.dtype} {case.direction}"
+    changed = _changed(subject, column)
+    if changed:
+        yield Finding(
+            id=f"{result.id}::raises.changes-inputs",
+            kind="raises",
+            severity="critical",
+            message=f"{label} overwrites its input {changed[0]!r}, which belongs to the caller.",
+        )
+    differs = _differs(subject, column)
+    if differs:
+        yield Finding(
+            id=f"{result.id}::path.again",
+            kind="path",
+            severity="minor",
+            path="again",
+            message=f"{label} is not deterministic: the {wording.quantity(case.direction)} of the same input {differs}.",
+        )
+
+
+def _changed(subject: Subject | RowSubject, column: str) -> tuple[str, ...]:
+    """The inputs that the op wrote to."""
+    if isinstance(subject, Subject):
+        return subject.outcome("vector", subject.order_of(column)).changed
+    names = {name for k in _few(subject) for name in subject.called(k).changed}
+    return tuple(n for n in subject.op.inputs if n in names)
+
+
+def _differs(subject: Subject | RowSubject, column: str) -> str:
+    """How a second call differs from the first, bit by bit; "" where it does not."""
+    try:
+        pairs = list(_twice(subject, column))
+    except (Raised, Unsupported) as error:
+        return f"is computed once and then not again: {error}"
+    count = sum(int((~_same(first, second)).sum()) for first, second in pairs)
+    if not count:
+        return ""
+    first, second = next((a, b) for a, b in pairs if not _same(a, b).all())
+    i = int(np.flatnonzero(~_same(first, second))[0])
+    return f"differs from call to call in {count} entries, such as {float(first[i])!r} and {float(second[i])!r}"
+
+
+def _twice(subject: Subject | RowSubject, column: str) -> Iterator[tuple[Floats, Floats]]:
+    if isinstance(subject, Subject):
+        order = subject.order_of(column)
+        second = subject.run(subject.tuples.values, order, "vector")
+        yield subject.outcome("vector", order).columns[column], second.columns[column]
+        return
+    for k in _few(subject):
+        yield subject.called(k).columns[column], subject.call_again(k).columns[column]
+
+
+def _same(a: Floats, b: Floats) -> npt.NDArray[np.bool_]:
+    if a.shape != b.shape:
+        return np.zeros(1, dtype=bool)
+    return (a == b) | (np.isnan(a) & np.isnan(b))
+
+
+def is_vacuous(subject: Subject | RowSubject, column: str) -> bool:
+    """Whether a result of zeros and a result of ones would both pass: then so does everything."""
+    return all(not _fails(subject, column, constant) for constant in (0.0, 1.0))
+
+
+def _fails(subject: Subject | RowSubject, column: str, constant: float) -> bool:
+    if isinstance(subject, Subject):
+        where = subject.cotangent_points
+        computed = np.full(len(where), constant)
+        judged = subject.judge_column(subject.at(where), computed, take(subject.reference, where), column)
+        return bool(((judged.verdicts.kind > 0) & (judged.verdicts.severity < _INFO)).any())
+    for k in _few(subject):
+        verdicts = subject.judged_as(column, k, constant).verdicts
+        if ((verdicts.kind > 0) & (verdicts.severity < _INFO)).any():
+            return True
+    return False
+
+
+def _why(result: Result, subject: Subject | RowSubject) -> str:
+    if not result.points:
+        return "no input is judged"
+    return f"max_ulp={subject.max_ulp:g}, {result.points} points"
+
+
+def _few(subject: RowSubject) -> list[int]:
+    """Some small samples on which the op works."""
+    found = []
+    for k in subject.small:
+        try:
+            subject.called(int(k))
+        except Raised:
+            continue
+        found.append(int(k))
+        if len(found) == _TRIED:
+            break
+    return found

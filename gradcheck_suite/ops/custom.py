@@ -1,0 +1,182 @@
+"""From what a user states about an op to callables and formulas of a record."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from gradcheck_suite.errors import UsageError
+from gradcheck_suite.ops.declare import qualified_name
+from gradcheck_suite.ops.record import Params, Source
+
+Call = Callable[..., Any]
+OUTPUT = "output"
+"""The parameter that picks one of several outputs; it stands in the variant, so reports name it."""
+
+
+def positional_names(formula: Call) -> tuple[str, ...]:
+    """The tensors that a formula takes: its positional parameters without default, after the context."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = inspect.signature(formula).parameters.values()
+    return tuple(p.name for p in parameters if p.kind in kinds and p.default is p.empty)[1:]
+
+
+def keyword_defaults(formula: Call) -> dict[str, Any]:
+    """The parameters of a formula that have a default."""
+    return {p.name: p.default for p in inspect.signature(formula).parameters.values() if p.default is not p.empty}
+
+
+def grid(variants: Iterable[Params] | Mapping[str, Sequence[Any]] | None) -> tuple[Params, ...] | None:
+    """Variants as a tuple; a mapping of names to values stands for all combinations."""
+    if variants is None:
+        return None
+    if isinstance(variants, Mapping):
+        products = itertools.product(*variants.values())
+        return tuple(dict(zip(variants, values, strict=True)) for values in products)
+    return tuple(dict(variant) for variant in variants)
+
+
+def in_order(fn: Call, names: Sequence[str]) -> Call:
+    """`fn` called with the tensors by position, in the order of `names`, however they are handed over.
+
+    Further arguments stay keywords.
+    """
+
+    def call(*inputs: Any, **rest: Any) -> Any:
+        given = [rest.pop(name) if name in rest else None for name in names[len(inputs) :]]
+        return fn(*inputs, *given, **rest)
+
+    return call
+
+
+def fitting(fn: Call) -> Call:
+    """`fn` called with tensors by keyword where it knows their names, and by position where it has others for them.
+
+    An op that borrows a definition calls its labels what it likes: `fused(logits, labels)` for `target`.
+    """
+    try:
+        parameters = inspect.signature(fn).parameters.values()
+    except (TypeError, ValueError):
+        return fn
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
+        return fn
+    by_name = {p.name for p in parameters if p.kind is not inspect.Parameter.POSITIONAL_ONLY}
+    positional = [p.name for p in parameters if p.kind is not inspect.Parameter.KEYWORD_ONLY]
+
+    def call(*tensors: Any, **rest: Any) -> Any:
+        free = [name for name in positional[len(tensors) :] if name not in rest]
+        strange = [name for name, value in rest.items() if name not in by_name and isinstance(value, torch.Tensor)]
+        named = dict(zip(free, strange, strict=False))
+        moved = {new: rest.pop(old) for new, old in named.items()}
+        return fn(*tensors, **moved, **rest)
+
+    return call
+
+
+def adapted(fn: Call, adapter: Call) -> Call:
+    """`fn` as its adapter calls it: `adapter(fn, *tensors, **parameters)`."""
+    return functools.partial(adapter, fn)
+
+
+def working_in_place(fn: Call) -> Call:
+    """A call that hands over a copy of the first tensor, which `fn` overwrites and which is the result."""
+
+    def call(first: torch.Tensor, *rest: Any, **params: Any) -> torch.Tensor:
+        overwritten = first.clone()
+        returned = fn(overwritten, *rest, **params)
+        return overwritten if returned is None else returned
+
+    return call
+
+
+def module_call(module: torch.nn.Module, names: Sequence[str]) -> Call:
+    """A call of a module that takes parameters of it as further tensors: "weight", or "linear_weight" for linear.weight.
+
+    Parameters and buffers that are not among `names` keep their values, rounded to the dtype of the first tensor.
+    """
+    known = {name.replace(".", "_"): name for name, _ in module.named_parameters()}
+
+    @functools.lru_cache(maxsize=8)
+    def fitted(dtype: torch.dtype, device: torch.device) -> torch.nn.Module:
+        return copy.deepcopy(module).to(device=device, dtype=dtype)
+
+    def call(*tensors: Any, **params: Any) -> Any:
+        given = dict(zip(names, tensors, strict=False))
+        replaced = {known[name]: t for name, t in given.items() if name in known}
+        positional = [t for name, t in given.items() if name not in known]
+        target = fitted(tensors[0].dtype, tensors[0].device)
+        return torch.func.functional_call(target, replaced, tuple(positional), params)
+
+    return call
+
+
+def output_of(function: Call, outputs: Sequence[str]) -> Call:
+    """A callable or formula of several outputs that returns the one which the parameter `output` names."""
+
+    @functools.wraps(function)
+    def chosen(*arguments: Any, **params: Any) -> Any:
+        place = outputs.index(params.pop(OUTPUT))
+        found = function(*arguments, **params)
+        if not isinstance(found, tuple | list) or len(found) != len(outputs):
+            raise TypeError(f"{len(outputs)} outputs are registered, but it returns {_described(found)}")
+        return found[place]
+
+    return chosen
+
+
+def _described(found: Any) -> str:
+    return f"{len(found)} of them" if isinstance(found, tuple | list) else f"one {type(found).__name__}"
+
+
+def straight_through(formula: Call, gradient: Call, inputs: Sequence[str]) -> Call:
+    """The value of `formula` with the partial derivatives that `gradient` states, one for each input.
+
+    f + sum (x - stop x) * stop(g): the second term is exactly 0 and has the slope g. For ops whose backward is by
+    intention not the derivative of their forward.
+    """
+
+    @functools.wraps(formula)
+    def stated(m: Any, *arguments: Any, **params: Any) -> Any:
+        slopes = gradient(m, *arguments, **params)
+        slopes = slopes if isinstance(slopes, tuple | list) else (slopes,)
+        if len(slopes) != len(inputs):
+            raise UsageError(f"the gradient formula states {len(slopes)} derivatives for {len(inputs)} inputs")
+        value = m.stop(formula(m, *arguments, **params))
+        for x, slope in zip(arguments, slopes, strict=False):
+            value = value + (x - m.stop(x)) * m.stop(slope)
+        return value
+
+    return stated
+
+
+def name_of(fn: Call | None) -> str:
+    """What reports call a callable: torch.ops.mylib.op, mylib.Function.apply, mylib.function."""
+    operator = getattr(fn, "_qualified_op_name", None)
+    if isinstance(operator, str):
+        return "torch.ops." + operator.replace("::", ".")
+    owner = getattr(fn, "__self__", None)
+    if isinstance(owner, type):
+        return f"{owner.__module__}.{owner.__qualname__}.{getattr(fn, '__name__', '')}"
+    return qualified_name(fn.func if isinstance(fn, functools.partial) else fn)
+
+
+def defined_at(fn: Call, depth: int) -> Source | None:
+    """Where `fn` is defined; where Python does not know, the line that registers it, `depth` frames up."""
+    owner = getattr(fn, "__self__", None)
+    target: Any = owner if isinstance(owner, type) else type(fn) if isinstance(fn, torch.nn.Module) else fn
+    target = target.func if isinstance(target, functools.partial) else inspect.unwrap(target)
+    try:
+        file = inspect.getsourcefile(target)
+        line = inspect.getsourcelines(target)[1]
+        if file is not None:
+            return Source(file=file, line=max(line, 1))
+    except (OSError, TypeError):
+        pass
+    frame = inspect.stack(context=0)[depth]
+    return Source(file=frame.filename, line=frame.lineno)
