@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 DTYPES: Final = ("float64", "float32", "float16", "bfloat16")
 DIRECTIONS: Final = ("forward", "backward", "double-backward")
 USUAL_DIRECTIONS: Final = ("forward", "backward")
-PATHS: Final = ("vector", "strided", "single")
+PATHS: Final = (
+    "vector", "strided", "single", "tail", "inplace", "out", "module", "twins", "channels_last", "vmap",
+    "jvp", "compile", "all",
+)  # fmt: skip
+USUAL_PATHS: Final = ("vector", "strided", "single", "inplace", "out", "module")
+EVERY_PATH: Final = "all"
 SEVERITIES: Final = ("critical", "major", "minor")
 FAIL_ON: Final = (*SEVERITIES, "never")
 REFERENCES: Final = ("arb", "mpmath")
@@ -51,7 +56,7 @@ class Settings:
     strict: bool = False
     reference: Literal["arb", "mpmath"] = "arb"
     budget: Literal["quick", "default", "thorough"] = "default"
-    paths: tuple[str, ...] = PATHS
+    paths: tuple[str, ...] = USUAL_PATHS
     device: str = "cpu"
     load: tuple[str, ...] = ()
     seed: int = 0
@@ -206,7 +211,8 @@ OPTIONS: Final = (
     ),
     Option(
         name="paths", kind="list", metavar="LIST", noun="path", choices=PATHS,
-        help=f"ways of calling an op, comma-separated; default {','.join(PATHS)}",
+        help="ways of calling an op, comma-separated, or all for every one but compile; default "
+        f"{','.join(USUAL_PATHS)}",
     ),
     Option(
         name="device", kind="value", metavar="NAME",

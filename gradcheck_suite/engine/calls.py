@@ -1,33 +1,30 @@
-"""Calling torch: one column of one op at many points, in the dtype under test, on one of the ways to call it."""
+"""Calling torch: value and derivatives of a pointwise op at many points, in one dtype, on one path."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.autograd import forward_ad
 
-from gradcheck_suite.floats import format_of
+from gradcheck_suite.engine import paths
+from gradcheck_suite.engine.refusals import Raised, Unsupported, refusals
 from gradcheck_suite.ops.record import Op, Params
+
+__all__ = ["SINGLE_LIMIT", "Outcome", "Raised", "Unsupported", "changed", "pointwise", "tensor", "to_numpy"]
 
 Floats = npt.NDArray[np.float64]
 
 SINGLE_LIMIT = 500
-"""A call on one element costs 26-52 microseconds, so the one-element path sees at most this many points."""
+"""A call on one element costs 26-52 microseconds, so paths of many calls see at most this many points."""
 
-_UNSUPPORTED = ("not implemented for", "is not implemented", "not supported for", "does not support")
-
-
-class Unsupported(Exception):
-    """The op does not work in this dtype or direction at all, which is not a defect."""
-
-
-class Raised(Exception):
-    """The op raised on inputs for which it is documented to work."""
+_COMPILED_SIZE = 1024
+# Every other size would be compiled anew.
+_STEPS = {"single": 1, "tail": paths.TAIL, "compile": _COMPILED_SIZE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,16 +33,13 @@ class Outcome:
 
     columns: dict[str, Floats]
     dtypes: dict[str, str]
+    changed: tuple[str, ...] = ()
+    """The inputs that a custom op overwrote."""
 
 
-def tensor(values: Floats, dtype: str, device: str, *, strided: bool = False) -> torch.Tensor:
-    """Values of the dtype as a tensor of it; `strided` puts them two elements apart, which bypasses the SIMD loop."""
-    made = torch.from_numpy(np.ascontiguousarray(values)).to(getattr(torch, dtype)).to(device)
-    if not strided:
-        return made
-    wide = torch.zeros(2 * made.numel(), dtype=made.dtype, device=device)
-    wide[::2] = made
-    return wide[::2]
+def tensor(values: Floats, dtype: str, device: str) -> torch.Tensor:
+    """Values of the dtype as a contiguous tensor of it: a copy, which an op may overwrite."""
+    return torch.from_numpy(np.array(values, dtype=np.float64)).to(getattr(torch, dtype)).to(device)
 
 
 def pointwise(
@@ -59,61 +53,98 @@ def pointwise(
     device: str = "cpu",
     cotangent: Floats | None = None,
 ) -> Outcome:
-    """Value and derivatives of a pointwise op at every point, as torch computes them.
+    """Value and derivatives of a pointwise op at every point, as torch computes them on a path.
 
-    `inputs` holds the op's inputs and extras by name.  Columns: "value", for order >= 1 "d:name" (times the cotangent, 1 by default), for order 2 "dd:name", the gradient
-    of d:name with cotangent 1.  Raises Unsupported or Raised.
+    `inputs` holds the op's inputs and extras by name.  Columns: "value", for order >= 1 "d:name" (times the
+    cotangent, 1 by default), for order 2 "dd:name", the gradient of d:name with cotangent 1; the paths "out"
+    and "jvp" have no more than the first and the first two.  Raises Unsupported or Raised.
     """
-    call = path_call(op, path)
+    given = dict(inputs) if cotangent is None else {**inputs, _COTANGENT: cotangent}
+    call = paths.form_of(op, path)
+    pieces = [
+        _whole(op, call, variant, piece, dtype=dtype, order=order, path=path, device=device)
+        for piece in _pieces(given, path)
+    ]
+    return _assembled(pieces, path)
+
+
+_COTANGENT = "\0cotangent"
+
+
+def _pieces(given: Mapping[str, Floats], path: str) -> Iterator[dict[str, Floats]]:
+    """The points of each call: all of them, or as few as the path allows."""
+    size = len(next(iter(given.values())))
+    step = _STEPS.get(path, max(size, 1))
+    for start in range(0, max(size, 1), step):
+        yield {n: x[start : start + step] for n, x in given.items()}
+
+
+def _whole(
+    op: Op,
+    call: Callable[..., Any],
+    variant: Params,
+    given: Mapping[str, Floats],
+    *,
+    dtype: str,
+    order: int,
+    path: str,
+    device: str,
+) -> Outcome:
+    """One call, the points filled up so that the path is what they take."""
+    size = len(next(iter(given.values())))
+    filled = {n: _filled(x, path) for n, x in given.items()}
+    tensors = {n: paths.arranged(tensor(x, dtype, device), path) for n, x in filled.items()}
+    g = tensors.pop(_COTANGENT, None)
+    with paths.quiet(path), refusals(dtype, op.reals(variant), optional=path in paths.TRANSFORMS):
+        if path == "jvp":
+            columns = _forward_mode(op, call, variant, tensors, g, order)
+        else:
+            columns = _columns(op, call, variant, tensors, g, 0 if path == "out" else order)
+        overwritten = changed(tensors, filled) if op.custom and path != "inplace" else ()
+        return _collect(columns, slice(-size, None) if path == "tail" else slice(size), overwritten)
+
+
+def _filled(x: Floats, path: str) -> Floats:
+    """Points repeated up to whole blocks, or put behind one where the tail is wanted; one stays alone."""
     if path == "single":
-        return _one_by_one(op, variant, inputs, dtype=dtype, order=order, device=device, cotangent=cotangent)
-    tensors = {n: tensor(x, dtype, device, strided=path == "strided") for n, x in inputs.items()}
-    g = None if cotangent is None else tensor(cotangent, dtype, device, strided=path == "strided")
-    with refusals(dtype, op.reals(variant)):
-        return _collect(_columns(op, call, variant, tensors, g, order))
+        return x
+    if path == "tail":
+        return np.concatenate([np.resize(x, paths.BLOCK), x])
+    if path == "compile":
+        return np.resize(x, _COMPILED_SIZE)
+    return np.resize(x, -(-len(x) // paths.BLOCK) * paths.BLOCK)
 
 
-@contextmanager
-def refusals(dtype: str, reals: Mapping[str, float]) -> Iterator[None]:
-    """Whatever torch raises inside becomes Unsupported (also where the dtype cannot hold a parameter) or Raised."""
-    try:
-        yield
-    except (Unsupported, Raised):
-        raise
-    except NotImplementedError as error:
-        raise Unsupported(_first_line(error)) from error
-    except Exception as error:
-        refused = _means_unsupported(error) or not _holds(dtype, reals)
-        raise (Unsupported if refused else Raised)(_first_line(error)) from error
+def _assembled(pieces: Sequence[Outcome], path: str) -> Outcome:
+    first = pieces[0]
+    if len(pieces) == 1:
+        return first
+    columns = {n: np.concatenate([p.columns[n] for p in pieces]) for n in first.columns}
+    return Outcome(columns=columns, dtypes=first.dtypes, changed=first.changed)
 
 
-def path_call(op: Op, path: str) -> Callable[..., Any]:
-    """The callable that a path stands for. Raises Unsupported where the op has no such form."""
-    if path == "inplace":
-        return _inplace(op)
-    if path == "out":
-        return _out(op)
-    if path == "module":
-        if op.module is None:
-            raise Unsupported("no module form")
-        module = op.module
-        return lambda *tensors, **params: module(**params)(*tensors)
-    return op.call
-
-
-def _inplace(op: Op) -> Callable[..., Any]:
-    if op.inplace is None:
-        raise Unsupported("no in-place form")
-    # `+ 0` would turn -0 into 0; a clone keeps every bit and is no leaf, so that it may be overwritten.
-    form = op.inplace
-    return lambda first, *rest, **params: form(first.clone(), *rest, **params)
-
-
-def _out(op: Op) -> Callable[..., Any]:
-    if op.out is None:
-        raise Unsupported("no out= form")
-    form = op.out
-    return lambda *tensors, **params: form(*tensors, **params, out=torch.empty_like(tensors[0]))
+def _forward_mode(
+    op: Op,
+    call: Callable[..., Any],
+    variant: Params,
+    tensors: Mapping[str, torch.Tensor],
+    cotangent: torch.Tensor | None,
+    order: int,
+) -> dict[str, torch.Tensor]:
+    """Value and first derivatives by forward-mode AD; the tangent is the cotangent, the product the same."""
+    columns: dict[str, torch.Tensor] = {}
+    for name in op.inputs if order else op.inputs[:1]:
+        with forward_ad.dual_level():
+            tangent = torch.ones_like(tensors[name]) if cotangent is None else cotangent
+            dual = forward_ad.make_dual(tensors[name], tangent)  # type: ignore[no-untyped-call]
+            moved = {**tensors, name: dual}
+            extras = {n: moved[n] for n in op.extras}
+            computed = call(*(moved[n] for n in op.inputs), **extras, **op.arguments(variant))
+            value, derivative = forward_ad.unpack_dual(computed)  # type: ignore[no-untyped-call]
+            columns["value"] = value
+            if order:
+                columns[f"d:{name}"] = _or_zero(derivative, tensors[name])
+    return columns
 
 
 def _columns(
@@ -125,23 +156,26 @@ def _columns(
     order: int,
 ) -> dict[str, torch.Tensor]:
     leaves = {n: tensors[n].detach().requires_grad_(order > 0) for n in op.inputs}
-    value = call(*leaves.values(), **{n: tensors[n] for n in op.extras}, **variant)
+    value = call(*leaves.values(), **{n: tensors[n] for n in op.extras}, **op.arguments(variant))
     if not isinstance(value, torch.Tensor):
         raise Raised(f"returned {type(value).__name__}, not a tensor")
     if value.shape != next(iter(leaves.values())).shape:
-        raise Raised(f"returned shape {tuple(value.shape)} for an input of shape {tuple(next(iter(leaves.values())).shape)}")
+        shape = tuple(next(iter(leaves.values())).shape)
+        raise Raised(f"returned shape {tuple(value.shape)} for an input of shape {shape}")
     columns = {"value": value}
     if order:
         if not value.requires_grad:
             raise Raised("the result does not depend on its inputs for autograd: it has no grad_fn")
         g = torch.ones_like(value) if cotangent is None else cotangent.to(value.dtype)
-        grads = torch.autograd.grad(value, list(leaves.values()), g, create_graph=order > 1, allow_unused=True)
+        inputs = list(leaves.values())
+        grads = torch.autograd.grad(value, inputs, g, create_graph=order > 1, allow_unused=True)
         columns |= {f"d:{n}": _or_zero(d, leaves[n]) for n, d in zip(leaves, grads, strict=True)}
     for n in leaves if order > 1 else ():
         first = columns[f"d:{n}"]
         second = None
         if first.requires_grad:
-            (second,) = torch.autograd.grad(first, leaves[n], torch.ones_like(first), retain_graph=True, allow_unused=True)
+            ones = torch.ones_like(first)
+            (second,) = torch.autograd.grad(first, leaves[n], ones, retain_graph=True, allow_unused=True)
         columns[f"dd:{n}"] = _or_zero(second, leaves[n])
     return columns
 
@@ -151,9 +185,19 @@ def _or_zero(d: torch.Tensor | None, like: torch.Tensor) -> torch.Tensor:
     return torch.zeros_like(like) if d is None else d
 
 
-def _collect(columns: Mapping[str, torch.Tensor]) -> Outcome:
+def changed(tensors: Mapping[str, torch.Tensor], values: Mapping[str, Any]) -> tuple[str, ...]:
+    """The tensors that no longer hold the values that they were made of."""
+    found = []
+    for name, t in tensors.items():
+        if not np.array_equal(to_numpy(t).reshape(-1), np.ravel(values[name]), equal_nan=True):
+            found.append(name)
+    return tuple(found)
+
+
+def _collect(columns: Mapping[str, torch.Tensor], where: slice, overwritten: tuple[str, ...]) -> Outcome:
     return Outcome(
-        columns={n: to_numpy(t) for n, t in columns.items()},
+        changed=overwritten,
+        columns={n: to_numpy(t).reshape(-1)[where] for n, t in columns.items()},
         dtypes={n: str(t.dtype).removeprefix("torch.") for n, t in columns.items()},
     )
 
@@ -163,37 +207,3 @@ def to_numpy(t: torch.Tensor) -> Floats:
     # force=True also writes out the zeros that autograd keeps symbolic (p = 1 norms, second derivatives).
     array: Floats = t.detach().to(device="cpu", dtype=torch.float64).contiguous().numpy(force=True)
     return array
-
-
-def _one_by_one(
-    op: Op,
-    variant: Params,
-    inputs: Mapping[str, Floats],
-    *,
-    dtype: str,
-    order: int,
-    device: str,
-    cotangent: Floats | None,
-) -> Outcome:
-    size = len(next(iter(inputs.values())))
-    parts = []
-    for i in range(size):
-        one = {n: x[i : i + 1] for n, x in inputs.items()}
-        g = None if cotangent is None else cotangent[i : i + 1]
-        parts.append(pointwise(op, variant, one, dtype=dtype, order=order, device=device, cotangent=g))
-    columns = {n: np.concatenate([p.columns[n] for p in parts]) for n in parts[0].columns}
-    return Outcome(columns=columns, dtypes=parts[0].dtypes)
-
-
-def _means_unsupported(error: Exception) -> bool:
-    return any(words in str(error) for words in _UNSUPPORTED)
-
-
-def _holds(dtype: str, reals: Mapping[str, float]) -> bool:
-    """Whether the dtype can hold every real parameter; torch may refuse one that overflows in it."""
-    return all(abs(value) <= format_of(dtype).max for value in reals.values())
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
-    return f"{type(error).__name__}: {text.splitlines()[0]}"

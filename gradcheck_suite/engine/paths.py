@@ -1,0 +1,181 @@
+"""The ways of calling an op that must agree: layouts, in-place, out= and module forms, twins, transforms.
+
+torch computes a contiguous vector in SIMD registers, but its tail, a strided vector and a single element one
+by one, with other bits; in-place and `out=` forms, `vmap`, forward-mode AD and `torch.compile` reach other
+code yet.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any, Final
+
+import torch
+
+from gradcheck_suite.engine.refusals import Unsupported
+from gradcheck_suite.ops.declare import qualified_name
+from gradcheck_suite.ops.record import Op
+from gradcheck_suite.options import EVERY_PATH, PATHS
+
+Form = Callable[..., Any]
+
+TWIN: Final = "twin:"
+"""Prefix of the path of one twin, followed by the name of the callable."""
+
+BLOCK: Final = 128
+"""Vectors are filled up to whole blocks, twice the longest SIMD body: then no element falls into a tail."""
+
+TAIL: Final = 15
+"""Elements of a tail: one fewer than the shortest SIMD body (float64 under AVX-512)."""
+
+ONE_BY_ONE: Final = ("single", "tail")
+"""Paths that take many calls, and so are tried at few points."""
+
+TRANSFORMS: Final = ("vmap", "jvp", "compile")
+"""Paths that not every op has to support: where they raise, there is nothing to judge."""
+
+_COMPILERS: Final = ("g++", "clang++", "c++", "cl")
+
+
+def expanded(op: Op, paths: Sequence[str]) -> list[str]:
+    """The paths of an op besides "vector": "all" is every one but "compile", "twins" is each of its twins."""
+    wanted: list[str] = []
+    for path in paths:
+        wanted += [p for p in PATHS if p not in (EVERY_PATH, "compile")] if path == EVERY_PATH else [path]
+    named: list[str] = []
+    for path in wanted:
+        named += [TWIN + qualified_name(twin) for twin in op.twins] if path == "twins" else [path]
+    return [path for path in dict.fromkeys(named) if path != "vector"]
+
+
+def shown(path: str) -> str:
+    """A path as sentences name it."""
+    return path.removeprefix(TWIN)
+
+
+def form_of(op: Op, path: str) -> Form:
+    """The callable that a path stands for, with the arguments of `op.call`.
+
+    Raises Unsupported where the op has no such form.
+    """
+    if path.startswith(TWIN):
+        return next(twin for twin in op.twins if TWIN + qualified_name(twin) == path)
+    make = _FORMS.get(path)
+    return op.call if make is None else make(op)
+
+
+def _inplace(op: Op) -> Form:
+    if op.inplace is None:
+        raise Unsupported("no in-place form")
+    # `+ 0` would turn -0 into 0; a clone keeps every bit and is no leaf, so that it may be overwritten.
+    form = op.inplace
+    return lambda first, *rest, **params: form(first.clone(), *rest, **params)
+
+
+def _out(op: Op) -> Form:
+    if op.out is None:
+        raise Unsupported("no out= form")
+    form = op.out
+    return lambda *tensors, **params: form(*tensors, **params, out=torch.empty_like(tensors[0]))
+
+
+def _module(op: Op) -> Form:
+    if op.module is None:
+        raise Unsupported("no module form")
+    module = op.module
+
+    def call(*tensors: torch.Tensor, **arguments: Any) -> Any:
+        options, further = _without_tensors(arguments)
+        return module(**options)(*tensors, **further)
+
+    return call
+
+
+def _without_tensors(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Options, which a module is made with, and tensors, which it is called with."""
+    tensors = {n: v for n, v in arguments.items() if isinstance(v, torch.Tensor)}
+    return {n: v for n, v in arguments.items() if n not in tensors}, tensors
+
+
+def _vmap(op: Op) -> Form:
+    def call(*tensors: torch.Tensor, **arguments: Any) -> Any:
+        options, further = _without_tensors(arguments)
+        names = list(further)
+
+        def one(*entries: torch.Tensor) -> Any:
+            count = len(tensors)
+            return op.call(*entries[:count], **dict(zip(names, entries[count:], strict=True)), **options)
+
+        return torch.vmap(one)(*tensors, *further.values())
+
+    return call
+
+
+def _compile(op: Op) -> Form:
+    missing = missing_compiler()
+    if missing:
+        raise Unsupported(missing)
+    return _compiled(op.call)
+
+
+@lru_cache(maxsize=1)
+def _compiled(call: Form) -> Form:
+    # Beyond eight versions of one function torch silently runs it uncompiled: start anew for every op.
+    torch._dynamo.reset()
+    compiled: Form = torch.compile(lambda *tensors, **arguments: call(*tensors, **arguments), dynamic=False)
+    return compiled
+
+
+def missing_compiler() -> str | None:
+    """Why `torch.compile` cannot run here; None where it can."""
+    named = os.environ.get("CXX")
+    if any(shutil.which(compiler) for compiler in ([named] if named else _COMPILERS)):
+        return None
+    return f"torch.compile needs a C++ compiler: {named or 'g++ or clang++'} was not found"
+
+
+_FORMS: Final[Mapping[str, Callable[[Op], Form]]] = {
+    "inplace": _inplace,
+    "out": _out,
+    "module": _module,
+    "vmap": _vmap,
+    "compile": _compile,
+}
+
+
+@contextmanager
+def quiet(path: str) -> Iterator[None]:
+    """Keep warnings of transforms to the user's own code: that batching is slow here is nobody's mistake."""
+    if path not in TRANSFORMS:
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+# --- layouts
+
+
+def arranged(vector: torch.Tensor, path: str) -> torch.Tensor:
+    """The entries of a vector, in order, in the layout of a path."""
+    if path == "strided":
+        return apart(vector)
+    if path == "channels_last":
+        # A contiguous vector of whole blocks as images of eight channels, so that the channels lie innermost.
+        return vector.reshape(-1, 8, 4, 4).contiguous(memory_format=torch.channels_last)
+    return vector
+
+
+def apart(t: torch.Tensor) -> torch.Tensor:
+    """The same values laid out with a gap after each, so that no dimension is contiguous."""
+    if t.ndim == 0:
+        return t
+    wide = torch.zeros(*t.shape, 2, dtype=t.dtype, device=t.device)
+    wide[..., 0] = t
+    return wide[..., 0]
