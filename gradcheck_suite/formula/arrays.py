@@ -32,6 +32,8 @@ _INFINITIES = (2000, 5000)
 _NAN_STAND_INS = (-700.25, -1.5, 0.375, 2.5, 650.75)
 # A ball that is still NaN here comes from a pole or a domain, not from lack of precision.
 _POLE_PRECISION = 1024
+_PART = np.frompyfunc(lambda a: a.v, 1, 1)
+_TANGENT = np.frompyfunc(lambda a: a.d, 1, 1)
 _NO_SLOPES = {"cotangent": np.zeros(1), "direction": np.zeros(1)}
 _AROUND_ZERO = np.frompyfunc(lambda ball: ball.contains(0), 1, 1)
 
@@ -54,6 +56,11 @@ class Problem:
     def size(self) -> int:
         """Entries of all inputs together."""
         return sum(_array(x).size for x in self.inputs.values())
+
+    @property
+    def finite(self) -> bool:
+        """Whether no number of the call is infinite or NaN."""
+        return not _count(self, lambda x: ~np.isfinite(x))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +86,14 @@ class Reference:
     nan_expected: Bools
     tie: bool
 
+    def times_power(self, exponent: int) -> Reference:
+        """The reference under a cotangent 2^exponent times as large."""
+        columns = {
+            n: c if n == "value" else Exact(hi=c.hi, lo=c.lo, exp=c.exp + exponent, rad=c.rad)
+            for n, c in self.columns.items()
+        }
+        return replace(self, columns=columns)
+
 
 def evaluate(problem: Problem, field: Any, wanted: Wanted) -> tuple[dict[str, Objects], Context]:
     """Flat columns in one arithmetic at its present precision, and the context with its ties."""
@@ -88,6 +103,8 @@ def evaluate(problem: Problem, field: Any, wanted: Wanted) -> tuple[dict[str, Ob
 
 
 def _evaluate(problem: Problem, field: Any, wanted: Wanted) -> tuple[dict[str, Objects], Context]:
+    if wanted.order >= 2:
+        return _with_second(problem, field, wanted)
     m = Context(field, straight=problem.straight)
     variables = {n: m.variable(_array(x)) for n, x in problem.inputs.items()}
     value = _outputs(problem, m, variables)
@@ -96,8 +113,6 @@ def _evaluate(problem: Problem, field: Any, wanted: Wanted) -> tuple[dict[str, O
         cotangent = _numbers(field, wanted.cotangent(value.size))
         grads = gradient(value, cotangent, list(variables.values()))
         columns |= {f"d:{n}": g.reshape(-1) for n, g in zip(variables, grads, strict=True)}
-    if wanted.order >= 2:
-        columns |= _second(problem, field, wanted)
     return columns, m
 
 
@@ -122,7 +137,8 @@ def _numbers(field: Any, values: Any) -> Objects:
     return elementwise(field.number, _array(values).astype(object))
 
 
-def _second(problem: Problem, field: Any, wanted: Wanted) -> dict[str, Objects]:
+def _with_second(problem: Problem, field: Any, wanted: Wanted) -> tuple[dict[str, Objects], Context]:
+    """One evaluation over dual numbers gives all columns: value and gradients are the parts without the direction."""
     dual = DualField(field)
     m = Context(dual, straight=problem.straight)  # type: ignore[arg-type]  # DualField sets its functions dynamically
     variables = {}
@@ -132,8 +148,10 @@ def _second(problem: Problem, field: Any, wanted: Wanted) -> dict[str, Objects]:
         variables[n] = Variable(dual, elementwise(Dual, v, d))  # type: ignore[arg-type]
     value = _outputs(problem, m, variables)
     grads = gradient(value, _numbers(dual, wanted.cotangent(value.size)), list(variables.values()))
-    tangent = np.frompyfunc(lambda a: a.d, 1, 1)
-    return {f"dd:{n}": tangent(g.reshape(-1)) for n, g in zip(variables, grads, strict=True)}
+    columns = {"value": _PART(value.value)}
+    columns |= {f"d:{n}": _PART(g.reshape(-1)) for n, g in zip(variables, grads, strict=True)}
+    columns |= {f"dd:{n}": _TANGENT(g.reshape(-1)) for n, g in zip(variables, grads, strict=True)}
+    return columns, m
 
 
 @dataclass(frozen=True, slots=True)

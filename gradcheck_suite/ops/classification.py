@@ -95,8 +95,8 @@ def _for_classes(
     else:
         for batch in few_rows(fmt):
             yield from _with_weights(batch, fmt, tensors, every=False)
-    for batch in batches(fmt, ignored):
-        yield from _with_weights(batch, fmt, tensors, every=True)
+    for number, batch in enumerate(batches(fmt, ignored)):
+        yield from _with_weights(batch, fmt, tensors, every=number < 3)
     (first, *_) = images(fmt, ignored)
     yield from _with_weights(first, fmt, tensors, every=False)
     single = Sample(
