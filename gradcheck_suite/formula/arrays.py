@@ -310,11 +310,26 @@ def sensitivities(problem: Problem, wanted: Wanted, column: str, entry: int) -> 
 
     The names are those of inputs and reals, "cotangent" and "direction".
     """
-    with ARB.precision(96), np.errstate(all="ignore"):
-        if column == "value":
-            return _slopes_of_value(problem, entry)
-        prefix, _, name = column.partition(":")
-        return (_slopes_of_gradient if prefix == "d" else _slopes_of_second)(problem, wanted, name, entry)
+    prefix, _, name = column.partition(":")
+    function = _slopes_of_gradient if prefix == "d" else _slopes_of_second
+    bits = 96 + _largest_exponent(problem)
+    while True:
+        with ARB.precision(bits), np.errstate(all="ignore"):
+            slopes = _slopes_of_value(problem, entry) if column == "value" else function(problem, wanted, name, entry)
+        # A ball that holds 0 where the formula divides shows that the precision was too low.
+        if bits > _POLE_PRECISION or all(np.isfinite(s).all() for s in slopes.values()):
+            return slopes
+        bits *= 8
+
+
+def _largest_exponent(problem: Problem) -> int:
+    """Bits that a number beside the largest input may need, as in a score with a huge mask."""
+    sizes = [0.0]
+    for x in (*problem.inputs.values(), *problem.reals.values()):
+        array = _array(x)
+        if array.dtype == np.float64 and array.size:
+            sizes.append(float(np.abs(array).max()))
+    return max(int(np.frexp(max(sizes))[1]), 0)
 
 
 def _slopes_of_value(problem: Problem, entry: int) -> dict[str, Floats]:
