@@ -25,5 +25,5 @@ def test_the_registry_of_torch_stays_as_it_was() -> None:
 
 
 def test_a_parameter_that_the_model_lacks_is_a_mistake() -> None:
-    with pytest.raises(UsageError, match="'alhpa'.*did you mean 'alpha'"):
+    with pytest.raises(UsageError, match=r"'alhpa'.*did you mean 'alpha'"):
         Registrar(registry().copy())("mine", torch.tanh, like="elu", alhpa=1.0)
