@@ -70,9 +70,9 @@ class Check:
 def check(fn: Callable[..., Any], *, name: str | None = None, **options: Any) -> Check:
     """Judge a callable in this process, and return the results.
 
-    `options` are those of `register` (`like`, `formula`, `dtypes`, `directions`, `variants`, `max_ulp`, `against`, …)
-    and those of a run (`budget`, `paths`, `seed`, `fail_on`, `device`, `baseline`, …). dtypes default to all four,
-    directions to forward and backward. Raises UsageError for what cannot be meant.
+    `options` are those of `register` (`like`, `formula`, `dtypes`, `directions`, `variants`, `max_ulp`,
+    `against`, …) and those of a run (`budget`, `paths`, `seed`, `fail_on`, `device`, `baseline`, …). dtypes
+    default to all four, directions to forward and backward. Raises UsageError for what cannot be meant.
     """
     from gradcheck_suite import engine, gate
     from gradcheck_suite.ops.registry import registry
@@ -103,7 +103,11 @@ def _checked(run: dict[str, Any]) -> dict[str, Any]:
     table = {option.field: option for option in OPTIONS}
     for name, value in run.items():
         option = table[name]
-        texts = [str(v) for v in value] if option.kind in ("list", "repeated") and not isinstance(value, str) else value
+        texts = (
+            [str(v) for v in value]
+            if option.kind in ("list", "repeated") and not isinstance(value, str)
+            else value
+        )
         if option.kind != "flag" and value is not None:
             run[name] = option.value(texts if isinstance(texts, list) else str(texts))
     return run

@@ -23,14 +23,18 @@ DEFAULT_FAIL_ON: Final = "minor"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """The settings of a run with its baselines: `own`, from the user's folder, and `shipped`, for torch's own ops."""
+    """The settings of a run with its baselines: `own`, from the user's folder, and `shipped`, for torch's own
+    ops.
+    """
 
     settings: Settings
     own: Baseline | None = None
     shipped: Baseline | None = None
 
     def judged(self, results: Iterable[Result]) -> tuple[Result, ...]:
-        """The results with findings told apart into known and new; findings that are about to be recorded are known."""
+        """The results with findings told apart into known and new; findings that are about to be recorded are
+        known.
+        """
         return tuple(self._judged(result) for result in results)
 
     def _judged(self, result: Result) -> Result:
@@ -57,9 +61,9 @@ class Gate:
     def failing(self, results: Sequence[Result]) -> list[tuple[Result, Finding]]:
         """The findings that fail a case, gravest first, of results as `judged` gave them.
 
-        Custom ops, and whatever a baseline covers, fail from `settings.fail_on` on ("minor" where nobody asked).
-        torch's own ops fail otherwise only under `settings.strict`: their defects are torch's to mend, and a
-        suite that is red from the first day is switched off.
+        Custom ops, and whatever a baseline covers, fail from `settings.fail_on` on ("minor" where nobody
+        asked). torch's own ops fail otherwise only under `settings.strict`: their defects are torch's to
+        mend, and a suite that is red from the first day is switched off.
         """
         held = [result for result in results if self.holds(result)]
         return at_or_above(held, self.settings.fail_on or DEFAULT_FAIL_ON)
@@ -78,8 +82,8 @@ class Gate:
     def closed(self, results: Sequence[Result], existing: Sequence[str]) -> tuple[list[str], list[str]]:
         """Record what is to be recorded; return the stale entries and the lines that a user should read.
 
-        `results` are all of a run as `judged` gave them, `existing` the ids of all cases there are. Raises UsageError
-        where the baseline cannot be written.
+        `results` are all of a run as `judged` gave them, `existing` the ids of all cases there are. Raises
+        UsageError where the baseline cannot be written.
         """
         if self.own is None:
             return [], []
@@ -89,7 +93,9 @@ class Gate:
             self.own.update(results, mode, existing)
             lines.append(f"baseline: recorded {len(results)} results ({mode}) in {self.settings.baseline}")
         stale = self.own.stale(existing)
-        return stale, lines + [f"stale: the baseline has {name}, a case that no longer exists" for name in stale]
+        return stale, lines + [
+            f"stale: the baseline has {name}, a case that no longer exists" for name in stale
+        ]
 
     def _was_open(self, result: Result) -> bool:
         used = self._used(result)
@@ -98,14 +104,17 @@ class Gate:
 
 
 def widest(settings: Settings) -> Settings:
-    """The same settings over every op, dtype and direction: what exists, whatever a run was asked to select."""
+    """The same settings over every op, dtype and direction: what exists, whatever a run was asked to select.
+    """
     from gradcheck_suite.ops.registry import TIERS
 
     return dataclasses.replace(settings, ops=TIERS, dtypes=DTYPES, directions=DIRECTIONS)
 
 
 def open_gate(settings: Settings, environment: Mapping[str, Any]) -> Gate:
-    """The gate of a run in the document's `environment`. Raises UsageError for a baseline that cannot be used."""
+    """The gate of a run in the document's `environment`. Raises UsageError for a baseline that cannot be
+    used.
+    """
     return Gate(
         settings=settings,
         own=baseline.open_baseline(settings, environment),

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from gradcheck_suite.ops.registry import Registry
 
 HOOK: Final = "pytest_gradcheck_register"
+LOADED: Final = "gradcheck_loaded_"
+"""How modules are named that a file was loaded as; reports show the file's own name instead."""
+
 ENTRY_POINTS: Final = "gradcheck_suite.register"
 """The group in which an installed library names its function `register(register)`."""
 
@@ -51,13 +54,17 @@ def register_installed(register: Callable[..., object]) -> None:
         try:
             hook = point.load()
         except Exception as error:
-            raise UsageError(f"the entry point {point.name} = {point.value} cannot be loaded: {_told(error)}") from error
+            raise UsageError(
+                f"the entry point {point.name} = {point.value} cannot be loaded: {_told(error)}"
+            ) from error
         with registering(f"the entry point {point.name}"):
             hook(register)
 
 
 def source_of_plugin(plugin: object) -> str | None:
-    """What names a pytest plugin to `register_from`: its module, or the file of a conftest.py; None for an object."""
+    """What names a pytest plugin to `register_from`: its module, or the file of a conftest.py; None for an
+    object.
+    """
     file, name = getattr(plugin, "__file__", None), getattr(plugin, "__name__", "")
     if not isinstance(plugin, ModuleType) or file is None:
         return None
@@ -100,7 +107,7 @@ def _from_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise UsageError(f"there is no file {path} to load")
     # One name per file: two conftest.py may not overwrite each other.
-    name = f"gradcheck_loaded_{path.stem}_{zlib.crc32(str(path.resolve()).encode()):08x}"
+    name = f"{LOADED}{path.stem}_{zlib.crc32(str(path.resolve()).encode()):08x}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise UsageError(f"{path} is not a Python file")

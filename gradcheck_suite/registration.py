@@ -49,7 +49,9 @@ class Registrar:
         against: Callable[..., Any] | None = None,
         against_factor: float = 2.0,
         domain: Callable[[Params, Mapping[str, Any]], Any] | None = None,
-        landmarks: Callable[[Params], Sequence[float]] | None = None,
+        landmarks: Callable[[Params], Sequence[float]] | Sequence[float] | None = None,
+        partners: Callable[[Params], Mapping[str, Sequence[float]]] | None = None,
+        offsets: Callable[[Params], Sequence[float]] | None = None,
         documented: Callable[[Params, Mapping[str, Any]], Any] | None = None,
         documented_reason: str = "",
         samples: Callable[..., Iterable[Sample]] | None = None,
@@ -60,25 +62,30 @@ class Registrar:
         stable_form: str | None = None,
         **params: Any,
     ) -> Any:
-        """Register `fn` as the op `name`, and return its record; without a definition, return a decorator for one.
+        """Register `fn` as the op `name`, and return its record; without a definition, return a decorator for
+        one.
 
-        The definition is that of the built-in op `like`, with its inputs, kinks and documented deviations, or a
-        `formula(m, *tensors, **parameters)` in exact real arithmetic over the context `m`. `params` are the
-        parameters at which `fn` is meant to equal it; `fn` does not get them. `variants` are parameter sets, or
-        lists of values by name for all their combinations, which both get. A formula's tensors are its positional
-        arguments; those not among `inputs` are not differentiated. `gradient` states the partial derivatives of an
-        op whose backward is by intention not the derivative of its forward.
+        The definition is that of the built-in op `like`, with its inputs, kinks and documented deviations, or
+        a `formula(m, *tensors, **parameters)` in exact real arithmetic over the context `m`. `params` are the
+        parameters at which `fn` is meant to equal it; `fn` does not get them. `variants` are parameter sets,
+        or lists of values by name for all their combinations, which both get. A formula's tensors are its
+        positional arguments; those not among `inputs` are not differentiated. `gradient` states the partial
+        derivatives of an op whose backward is by intention not the derivative of its forward.
 
-        `samples(params, fmt, budget=…, seed=…)` yields the calls to judge (see `gradcheck_suite.samples`); without
-        it the op maps entries to entries. `outputs` names several outputs, each judged by itself. `domain` and
-        `documented` take the parameters and float64 arrays by name and return which points they hold for.
-        `adapter(fn, *tensors, **parameters)` calls `fn` in its own way. `inplace` is True where `fn` overwrites its
-        first tensor, or the form that does; `out` the form with `out=`. `structural` parameters are not numbers to
-        be rounded.
+        `samples(params, fmt, budget=…, seed=…)` yields the calls to judge (see `gradcheck_suite.samples`);
+        without it the op maps entries to entries. `outputs` names several outputs, each judged by itself.
+        `domain` and `documented` take the parameters and float64 arrays by name and return which points they
+        hold for. `adapter(fn, *tensors, **parameters)` calls `fn` in its own way. `inplace` is True where
+        `fn` overwrites its first tensor, or the form that does; `out` the form with `out=`. `structural`
+        parameters are not numbers to be rounded.
+
+        `landmarks` are the inputs where something happens (kinks, thresholds, saturation), as numbers or as a
+        function of the parameters. With several inputs they are the first one's; `partners(params)` gives such
+        values of the others by name, and `offsets(params)` distances between the first two.
 
         `dtypes` default to all, `directions` to forward and backward. `max_ulp` is this op's threshold;
-        `against` another callable: no error may exceed `against_factor` times that of `against` nearby plus the half
-        ULP that rounding costs. With both, both hold.
+        `against` another callable: no error may exceed `against_factor` times that of `against` nearby plus
+        the half ULP that rounding costs. With both, both hold.
 
         Raises UsageError for what does not exist or cannot be meant.
         """
@@ -106,7 +113,9 @@ class Registrar:
                 "source": custom.defined_at(fn, _FRAMES - 1),
                 **_given(
                     domain=domain,
-                    landmarks=landmarks,
+                    landmarks=_constant(landmarks),
+                    partners=partners,
+                    offsets=offsets,
                     documented=documented,
                     documented_reason=documented_reason or None,
                     samples=samples,
@@ -169,7 +178,9 @@ class _Stated:
 def _borrowed(stated: _Stated, model: Op) -> Op:
     """The record of an op that equals `model`."""
     if stated.gradient is not None or stated.inputs is not None or stated.outputs:
-        raise UsageError(f"{stated.name} borrows from {model.name}; gradient=, inputs= and outputs= need a formula")
+        raise UsageError(
+            f"{stated.name} borrows from {model.name}; gradient=, inputs= and outputs= need a formula"
+        )
     _check_params(stated, model.defaults.keys() | {n for v in model.variants for n in v}, model.name)
     variants = stated.variants
     if variants is None:
@@ -217,7 +228,10 @@ def _defined(stated: _Stated, formula: Callable[..., Any]) -> Op:
     variants = stated.variants or ({},)
     structural = tuple(stated.options.get("structural", ()))
     if stated.outputs:
-        call, definition = custom.output_of(call, stated.outputs), custom.output_of(definition, stated.outputs)
+        call, definition = (
+            custom.output_of(call, stated.outputs),
+            custom.output_of(definition, stated.outputs),
+        )
         variants = tuple({**v, custom.OUTPUT: output} for v in variants for output in stated.outputs)
     fields = {**stated.common(), "structural": structural}
     return Op(
@@ -241,21 +255,30 @@ def _check_params(stated: _Stated, valid: Iterable[str], of: str) -> None:
 
 
 def _known(
-    noun: str, given: Sequence[str] | None, valid: Sequence[str], default: Sequence[str] | None = None
+    noun: str, given: Sequence[Any] | None, valid: Sequence[str], default: Sequence[str] | None = None
 ) -> tuple[str, ...]:
     if given is None:
         return tuple(valid if default is None else default)
-    for name in given:
+    # torch.float32 is understood as "float32".
+    names = tuple(str(name).removeprefix("torch.") for name in given)
+    for name in names:
         if name not in valid:
-            raise UsageError.unknown(noun, str(name).removeprefix("torch."), valid)
-    return tuple(given)
+            raise UsageError.unknown(noun, name, valid)
+    return names
+
+
+def _constant(landmarks: Any) -> Any:
+    if landmarks is None or callable(landmarks):
+        return landmarks
+    points = tuple(float(point) for point in landmarks)
+    return lambda params: points
 
 
 def _possible(name: str, max_ulp: float | None) -> float | None:
     if max_ulp is not None and not max_ulp >= HALF_AN_ULP:
         raise UsageError(
-            f"max_ulp={max_ulp:g} of {name} is impossible to pass: even a correctly rounded result is off by up to "
-            "half an ULP; use 0.5 or more"
+            f"max_ulp={max_ulp:g} of {name} is impossible to pass: even a correctly rounded result is off by "
+            "up to half an ULP; use 0.5 or more"
         )
     return max_ulp
 

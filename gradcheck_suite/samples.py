@@ -1,11 +1,11 @@
 """Calls to judge an op on whose entries depend on each other: what `samples=` of a registration takes.
 
-    register("fused_softmax", fused_softmax, formula=softmax, samples=rows(dim=-1))
-    register("bilinear", bilinear, formula=form, samples=shaped({"a": (3, 4), "b": (4, 2)}))
-    register("fused_loss", fused_loss, formula=loss, inputs=["logits"], samples=labelled_rows("logits", "target"))
+    register("fused_softmax", fused_softmax, formula=softmax, samples=rows(dim=-1)) register("bilinear",
+    bilinear, formula=form, samples=shaped({"a": (3, 4), "b": (4, 2)})) register("fused_loss", fused_loss,
+    formula=loss, inputs=["logits"], samples=labelled_rows("logits", "target"))
 
-Each function here returns a generator `samples(params, fmt, budget=…, seed=…)` of `Sample`; one of your own may yield
-whatever it likes.
+Each function here returns a generator `samples(params, fmt, budget=…, seed=…)` of `Sample`; one of your own
+may yield whatever it likes.
 """
 
 from __future__ import annotations
@@ -29,11 +29,14 @@ Argument = Any
 """A value or an array, or a function of the inputs by name that returns one."""
 
 
-def rows(dim: int | None = None, *, rank: int | None = None, name: str = "input", lengths: Sequence[int] = ()) -> Samples:
-    """Adversarial rows along one axis of the input `name`: ties, gaps, masks, shifts, mixed magnitudes; 1 to 512 long.
+def rows(
+    dim: int | None = None, *, rank: int | None = None, name: str = "input", lengths: Sequence[int] = ()
+) -> Samples:
+    """Adversarial rows along one axis of the input `name`: ties, gaps, masks, shifts, mixed magnitudes; 1 to
+    512 long.
 
-    `dim` is the axis; without it the op's parameter "dim" says it. `rank` is the number of axes, by default the fewest
-    that have such an axis. `lengths` replaces the lengths of the rows.
+    `dim` is the axis; without it the op's parameter "dim" says it. `rank` is the number of axes, by default
+    the fewest that have such an axis. `lengths` replaces the lengths of the rows.
     """
 
     def along(params: Params, fmt: Format, *, budget: str, seed: int) -> Iterator[Sample]:
@@ -71,9 +74,9 @@ def shaped(
 ) -> Samples:
     """Inputs of the given shapes, {"input": (4, 8), "weight": (8,)}, one set of them or several.
 
-    `arguments` are further arguments of the call, which are not differentiated: values, numpy arrays, or functions of
-    the inputs by name. `where(params, inputs)` says which inputs the op is defined for. Raises UsageError where no shapes
-    are given.
+    `arguments` are further arguments of the call, which are not differentiated: values, numpy arrays, or
+    functions of the inputs by name. `where(params, inputs)` says which inputs the op is defined for. Raises
+    UsageError where no shapes are given.
     """
     if not shapes:
         raise UsageError("shaped needs the shapes of the inputs, such as shaped({'input': (4, 8)})")
@@ -85,7 +88,9 @@ def shaped(
                     continue
                 extra = {n: _value(argument, filling.inputs) for n, argument in (arguments or {}).items()}
                 label = f"{filling.label}, {_shown(chosen)}"
-                yield Sample(inputs=filling.inputs, extra=extra, label=label, probe=filling.probe, at=filling.at)
+                yield Sample(
+                    inputs=filling.inputs, extra=extra, label=label, probe=filling.probe, at=filling.at
+                )
 
     return filled
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from gradcheck_suite.baseline.record import Entry
     from gradcheck_suite.results import Result
 
+_FEW: Final = 16
+"""Points by which a region may fill up, whatever it had."""
+
 # Binades between the largest and the smallest float, of one sign.
 _BINADES: Final = {"float64": 2098, "float32": 277, "float16": 40, "bfloat16": 261}
 
@@ -25,9 +28,9 @@ class Slack:
     """How far a result may stray before that counts.
 
     An error may reach `max(old * factor, old + ulp)`. The end of a region may move by `binades`, or by
-    `sample_steps` distances between neighbouring points of the sample where that is more, for a region that is
-    not exact is only known to a step of the sample. Where points of the region are scattered, `crowd` times as
-    many may fail.
+    `sample_steps` distances between neighbouring points of the sample where that is more, for a region that
+    is not exact is only known to a step of the sample. Where points of the region are scattered, `crowd`
+    times as many may fail.
     """
 
     factor: float
@@ -44,14 +47,16 @@ class Slack:
 
 # Two processors with one instruction set still differ in library versions and in how libraries dispatch.
 SAME_ENVIRONMENT: Final = Slack(factor=2.0, ulp=1.0, binades=0.5, sample_steps=3.0, crowd=4.0, same_path=True)
-# Other instruction sets take other polynomials: 4 is the factor by which scipy's xsref lets a platform be worse.
+# Other instruction sets take other polynomials: 4 is the factor by which scipy's xsref lets a platform be
+# worse.
 OTHER_ENVIRONMENT: Final = Slack(
     factor=4.0, ulp=4.0, binades=2.0, sample_steps=6.0, crowd=16.0, same_path=False
 )
 
 
 def judged(result: Result, entry: Entry, slack: Slack) -> Result:
-    """The result with its findings told apart: known ones by the entry, new ones with what the entry says instead.
+    """The result with its findings told apart: known ones by the entry, new ones with what the entry says
+    instead.
 
     A larger maximum error, and a case that is no longer judged, become findings of their own.
     """
@@ -101,11 +106,13 @@ def _unexplained(finding: Finding, result: Result, entry: Entry, slack: Slack) -
     near = [old for old in alike if _overlaps(_span(old), _span(new), margin)]
     if not near:
         return f"The baseline has {_listed(alike)}, not this region."
-    if not _covered(_span(new), [_span(old) for old in near], margin):
-        same = [old for old in near if old.kind == new.kind]
-        points = sum(old.points for old in same)
-        if not _scattered(new, same, margin) or new.points > max(slack.crowd * points, points + 16):
-            return f"The region grew: the baseline has {_listed(near)}."
+    same = [old for old in near if old.kind == new.kind]
+    points = sum(old.points for old in same)
+    crowded = bool(same) and new.points > max(slack.crowd * points, points + _FEW)
+    if not _covered(_span(new), [_span(old) for old in near], margin) and not _scattered(new, same, margin):
+        return f"The region grew: the baseline has {_listed(near)}."
+    if crowded and _same_sample(result, entry):
+        return f"More inputs fail: {new.points} instead of {points}."
     return _larger(new, near, slack)
 
 
@@ -118,7 +125,7 @@ def _larger(new: Region, near: Sequence[Region], slack: Slack) -> str | None:
 
 def _at_least_as_bad(old: Region, new: Region, slack: Slack) -> bool:
     """Whether `old` is of the same class as `new` or a worse one, and about the same inputs."""
-    same_inputs = (old.probe, old.fixed, old.lo is None) == (new.probe, new.fixed, new.lo is None)
+    same_inputs = (old.probe, old.cotangent, old.lo is None) == (new.probe, new.cotangent, new.lo is None)
     if not same_inputs or (slack.same_path and old.path not in (new.path, "vector")):
         return False
     rank = severity_rank(old.severity) - severity_rank(new.severity)
@@ -129,7 +136,7 @@ def _at_least_as_bad(old: Region, new: Region, slack: Slack) -> bool:
 
 
 def _touches(old: Region, new: Region) -> bool:
-    if (old.kind, old.probe, old.fixed, old.lo is None) != (new.kind, new.probe, new.fixed, new.lo is None):
+    if (old.kind, old.probe, old.cotangent, old.lo is None) != (new.kind, new.probe, new.cotangent, new.lo is None):
         return False
     return old.lo is None or _overlaps(_span(old), _span(new), 0.0)
 
@@ -157,7 +164,9 @@ def _covered(span: Span, by: Iterable[Span], margin: float) -> bool:
 
 
 def _scattered(new: Region, known: Sequence[Region], margin: float) -> bool:
-    """Whether `new` lies between the outermost ends of `known`: points of a noisy class cluster anew every time."""
+    """Whether `new` lies between the outermost ends of `known`: points of a noisy class cluster anew every
+    time.
+    """
     if not known:
         return False
     low, high = min(_span(old)[0] for old in known), max(_span(old)[1] for old in known)
@@ -171,7 +180,9 @@ def _step(result: Result) -> float:
 
 def _worse(result: Result, findings: Sequence[Finding], entry: Entry, slack: Slack) -> Iterable[Finding]:
     if result.verdict == "unsupported" and entry.verdict != "unsupported":
-        text = f"{result.id} was judged when the baseline was recorded, and is not supported now: {result.note}"
+        text = (
+            f"{result.id} was judged when the baseline was recorded, and is not supported now: {result.note}"
+        )
         yield Finding(id=f"{result.id}::unsupported", kind="raises", severity="critical", message=text)
     if any(gated(finding) and finding.status == "new" for finding in findings):
         return

@@ -5,8 +5,8 @@
             "beside": {"flush_denormal": false, "max_ulp": 4.0, "onednn": true},
             "cases": {"gelu::float32::backward": {"max_ulp": 2.9, "sample": …, "regions": {…}}}}}}
 
-A key "any" written by hand is the fallback of environments that have none of their own; without it the fallback is all
-recorded environments taken together.
+A key "any" written by hand is the fallback of environments that have none of their own; without it the
+fallback is all recorded environments taken together.
 """
 
 from __future__ import annotations
@@ -70,7 +70,9 @@ def read_file(path: Path) -> OpFile:
     except OSError as error:
         raise UsageError(f"cannot read the baseline {path}: {error.strerror or error}") from error
     except ValueError as error:
-        raise UsageError(f"the baseline {path} is not JSON ({error}); restore it or record it again") from None
+        raise UsageError(
+            f"the baseline {path} is not JSON ({error}); restore it or record it again"
+        ) from None
     if not isinstance(data, dict) or not isinstance(data.get("format"), int) or "environments" not in data:
         raise UsageError(f"{path} is no baseline of gradcheck; take it out of the folder of baselines")
     if data["format"] > FORMAT:

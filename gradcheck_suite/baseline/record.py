@@ -24,14 +24,14 @@ class Region:
     """One failing interval of a probe; `lo` and `hi` are hex strings, None for a structural finding.
 
     `points` says how many of the sample's points failed, `ulp` the error of its witness (None where it has
-    none), `fixed` what was held fixed, as text.
+    none). Of what was held fixed only the cotangent counts: the others belong to the witness.
     """
 
     kind: str
     severity: str
     path: str = "vector"
     probe: str = "input"
-    fixed: str = ""
+    cotangent: str = ""
     lo: str | None = None
     hi: str | None = None
     points: int = 1
@@ -53,13 +53,12 @@ class Entry:
 
 def region_of(finding: Finding) -> Region:
     """A finding as a region; the error is rounded up to four digits."""
-    fixed = ",".join(f"{name}={value}" for name, value in sorted(finding.fixed.items()))
     return Region(
         kind=finding.kind,
         severity=finding.severity,
         path=finding.path,
         probe=finding.probe,
-        fixed=fixed,
+        cotangent=str(finding.fixed.get("cotangent", "")),
         lo=finding.lo,
         hi=finding.hi,
         points=finding.points,
@@ -126,7 +125,8 @@ def _plain(value: Any) -> Any:
 
 
 def entry_from_json(data: Any, where: str) -> Entry:
-    """The entry that plain values describe. Raises UsageError naming the place, `where`, that does not fit."""
+    """The entry that plain values describe. Raises UsageError naming the place, `where`, that does not fit.
+    """
     try:
         regions = {
             str(name): Region(**{**region, "ulp": _number(region.get("ulp"))})

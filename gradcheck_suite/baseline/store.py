@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gradcheck_suite.baseline import compare, files
 from gradcheck_suite.baseline.compare import OTHER_ENVIRONMENT, SAME_ENVIRONMENT, Slack
-from gradcheck_suite.baseline.record import Entry, Region, entry_of, gated
+from gradcheck_suite.baseline.record import Entry, Region, entry_of, gated, position
 from gradcheck_suite.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ class Known:
 class Baseline:
     """The baseline in `folder` for one environment.
 
-    `environment` is the document's: its "key", and what stands beside it. With `exact` only entries of this very
-    environment count; otherwise an entry of "any", or all the environments taken together, stands in.
+    `environment` is the document's: its "key", and what stands beside it. With `exact` only entries of this
+    very environment count; otherwise an entry of "any", or all the environments taken together, stands in.
     """
 
     def __init__(self, folder: Path, environment: Mapping[str, Any], *, max_ulp: float, exact: bool) -> None:
@@ -54,7 +54,11 @@ class Baseline:
             return Known(entry=own.cases[result.id], slack=SAME_ENVIRONMENT)
         if self.exact:
             return None
-        others = [file.environments[files.ANY]] if files.ANY in file.environments else [*file.environments.values()]
+        others = (
+            [file.environments[files.ANY]]
+            if files.ANY in file.environments
+            else [*file.environments.values()]
+        )
         entries = [e.cases[result.id] for e in others if result.id in e.cases]
         return Known(entry=_loosest(entries), slack=OTHER_ENVIRONMENT) if entries else None
 
@@ -65,8 +69,9 @@ class Baseline:
         return own is not None and result.id in own.cases
 
     def _alike(self, recorded: files.Environment) -> bool:
-        """A process that flushes subnormals, or a stricter threshold, has other findings on the same machine."""
-        flushes = recorded.beside.get("flush_denormal", False) == self.beside["flush_denormal"]
+        """A process that flushes subnormals, or a stricter threshold, has other findings on the same machine.
+        """
+        flushes = bool(recorded.beside.get("flush_denormal")) == bool(self.beside.get("flush_denormal"))
         return flushes and float(recorded.beside.get("max_ulp", 4.0)) <= self.beside["max_ulp"]
 
     def judged(self, result: Result) -> Result:
@@ -86,7 +91,9 @@ class Baseline:
     def stale(self, cases: Sequence[str]) -> list[str]:
         """Ids in the folder of cases that no longer exist; `cases` are the ids of all that do."""
         existing = frozenset(cases)
-        return sorted({name for file in files.read_all(self.folder) for name in _names(file) if _gone(name, existing)})
+        return sorted(
+            {name for file in files.read_all(self.folder) for name in _names(file) if _gone(name, existing)}
+        )
 
     def update(self, results: Sequence[Result], mode: str, cases: Sequence[str]) -> None:
         """Record `results` in this environment's entries, and drop entries of cases that are not in `cases`.
@@ -127,7 +134,8 @@ def beside(environment: Mapping[str, Any], max_ulp: float) -> dict[str, Any]:
 def open_baseline(settings: Settings, environment: Mapping[str, Any]) -> Baseline | None:
     """The baseline that the settings name; None where they name none.
 
-    Raises UsageError for a folder that does not exist, unless it is to be recorded, and for recording under CI.
+    Raises UsageError for a folder that does not exist, unless it is to be recorded, and for recording under
+    CI.
     """
     if settings.baseline is None:
         return None
@@ -180,7 +188,9 @@ def _tightened(old: Entry, new: Entry) -> Entry:
 def _smaller(old: Region | None, new: Region) -> Region:
     if old is None or old.lo is None or old.hi is None or new.lo is None or new.hi is None:
         return new if old is None else old
-    inside = compare.position(old.lo) <= compare.position(new.lo) and compare.position(new.hi) <= compare.position(old.hi)
+    inside = position(old.lo) <= position(new.lo) and position(
+        new.hi
+    ) <= position(old.hi)
     return new if inside and (new.ulp or 0.0) <= (old.ulp or 0.0) else old
 
 

@@ -18,7 +18,17 @@ if TYPE_CHECKING:
 NAME: Final = "audit"
 HELP: Final = "mutate an op and see what its gate catches"
 _UNUSED: Final = frozenset(
-    {"ops", "directions", "json", "report", "strict", "baseline", "update-baseline", "force-update", "time-limit"}
+    {
+        "ops",
+        "directions",
+        "json",
+        "report",
+        "strict",
+        "baseline",
+        "update-baseline",
+        "force-update",
+        "time-limit",
+    }
     | {"in-process"}
 )
 _USUAL: Final = ("float32", "bfloat16")
@@ -48,7 +58,9 @@ def run(arguments: argparse.Namespace) -> int:
 def _dtypes(op: Op, wanted: Sequence[str]) -> tuple[str, ...]:
     both = tuple(dtype for dtype in wanted if dtype in op.dtypes)
     if not both:
-        raise UsageError(f"{op.name} is not registered for {', '.join(wanted)}; choose --dtypes of {', '.join(op.dtypes)}")
+        raise UsageError(
+            f"{op.name} is not registered for {', '.join(wanted)}; choose --dtypes of {', '.join(op.dtypes)}"
+        )
     return both
 
 
@@ -56,7 +68,10 @@ def _lines(op: Op, dtypes: Sequence[str], verdicts: Sequence[Verdict]) -> list[s
     names = list(dict.fromkeys(verdict.mutant for verdict in verdicts))
     told = {(verdict.mutant, verdict.dtype): _told(verdict) for verdict in verdicts}
     first = max(len(name) for name in ("mutant", *names)) + 2
-    lines = [f"mutants of {op.name}", "mutant".ljust(first) + "".join(dtype.ljust(_WIDTH) for dtype in dtypes)]
+    lines = [
+        f"mutants of {op.name}",
+        "mutant".ljust(first) + "".join(dtype.ljust(_WIDTH) for dtype in dtypes),
+    ]
     for name in names:
         cells = [told.get((name, dtype), "") for dtype in dtypes]
         lines.append((name.ljust(first) + "".join(cell.ljust(_WIDTH) for cell in cells)).rstrip())

@@ -1,4 +1,6 @@
-"""The limit that another implementation sets: no worse than k times its error nearby, plus what rounding alone costs."""
+"""The limit that another implementation sets: no worse than k times its error nearby, plus what rounding
+alone costs.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ Floats = npt.NDArray[np.float64]
 
 _NEIGHBOURS: Final = 4
 _BESIDE: Final = 2.0
-"""Points count as near within this factor of each other: one may by chance be right where the next one is not."""
+"""Points count as near within this factor of each other: one may by chance be right where the next one is
+not.
+"""
 
 
 def opponent(op: Op) -> Op:
@@ -28,7 +32,8 @@ def opponent(op: Op) -> Op:
 
 
 def limits(op: Op, errors: Floats, max_ulp: float) -> Floats:
-    """The largest error allowed at each point, in ULP, by the opponent's errors nearby (NaN where nothing is judged).
+    """The largest error allowed at each point, in ULP, by the opponent's errors nearby (NaN where nothing is
+    judged).
 
     `max_ulp` holds beside it where the op states one of its own.
     """
@@ -82,7 +87,13 @@ class Errors:
 
 
 def called(
-    op: Op, variant: Params, values: Mapping[str, Floats], dtype: str, order: int, device: str, cotangent: Floats | None
+    op: Op,
+    variant: Params,
+    values: Mapping[str, Floats],
+    dtype: str,
+    order: int,
+    device: str,
+    cotangent: Floats | None,
 ) -> calls.Outcome:
     """What the opponent of a pointwise op computes. Raises Raised where it does not work."""
     try:
@@ -90,12 +101,17 @@ def called(
             opponent(op), variant, values, dtype=dtype, order=order, device=device, cotangent=cotangent
         )
     except (calls.Unsupported, calls.Raised) as error:
-        raise calls.Raised(f"{name_of(op.against)}, which it is judged against, fails: {error}") from error
+        raise calls.Raised(f"{_name(op)}, which it is judged against, fails: {error}") from error
 
 
 def allowed(op: Op, limit: float) -> str:
     """The sentence that says what the opponent allows."""
     return (
-        f"Allowed are {limit:.4g} ULP: {op.against_factor:g} times the error of {name_of(op.against)} nearby, "
+        f"Allowed are {limit:.4g} ULP: {op.against_factor:g} times the error of {_name(op)} nearby, "
         "and half an ULP."
     )
+
+
+def _name(op: Op) -> str:
+    assert op.against is not None
+    return name_of(op.against)

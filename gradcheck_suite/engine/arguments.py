@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck_suite.floats import hex_of
+from gradcheck_suite.ops.custom import import_lines
 from gradcheck_suite.ops.record import Op, Sample
 
 Floats = npt.NDArray[np.float64]
@@ -91,7 +92,7 @@ def reproducer(
     path: str,
 ) -> str:
     """Python that runs with torch alone and prints the computed entry beside the exact one."""
-    lines = ["import torch", ""]
+    lines = ["import torch", *import_lines(op), ""]
     for name, value in sample.inputs.items():
         made = tensor_code(value, dtype)
         if path == "strided" and value.ndim:

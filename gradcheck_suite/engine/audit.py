@@ -18,7 +18,9 @@ from gradcheck_suite.results import Finding, Result
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What became of a mutant in one dtype: "caught", "survives" or "changes nothing"; the finding that caught it."""
+    """What became of a mutant in one dtype: "caught", "survives" or "changes nothing"; the finding that
+    caught it.
+    """
 
     mutant: str
     dtype: str
@@ -29,8 +31,8 @@ class Verdict:
 def audit(op: Op, dtypes: tuple[str, ...], gate: Gate) -> Iterator[Verdict]:
     """The verdict on each mutant of the op's first variant, in each dtype.
 
-    A mutant is caught where the gate fails it for something that it does not fail the op itself for: the op's own results
-    serve as the baseline, so that an op with known defects can be audited too.
+    A mutant is caught where the gate fails it for something that it does not fail the op itself for: the op's
+    own results serve as the baseline, so that an op with known defects can be audited too.
     """
     for dtype in dtypes:
         for direction in ("forward", "backward"):

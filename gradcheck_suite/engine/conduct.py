@@ -1,4 +1,6 @@
-"""How a custom op behaves beside what it computes: is it deterministic, does it leave its inputs alone, is its gate real?"""
+"""How a custom op behaves beside what it computes: is it deterministic, does it leave its inputs alone, is
+its gate real?
+"""
 
 from __future__ import annotations
 
@@ -25,14 +27,16 @@ _TRIED: Final = 12
 
 
 def with_conduct(result: Result, case: Case, subject: Subject | RowSubject, column: str) -> Result:
-    """The result with findings on the conduct of a custom op, and with a note where its gate lets everything pass."""
+    """The result with findings on the conduct of a custom op, and with a note where its gate lets everything
+    pass.
+    """
     if not case.op.custom or result.verdict == "unsupported" or not result.sample:
         return result
     findings = (*result.findings, *_findings(result, case, subject, column))
     serious = any(f.severity != "info" for f in findings)
     note = result.note
     if not note and is_vacuous(subject, column):
-        note = f"vacuous gate: an output of nothing but zeros, or of ones, would pass it ({_why(result, subject)})"
+        note = f"vacuous gate: nothing but zeros, or ones, would pass it ({_why(result, subject)})"
     verdict = "findings" if serious else "inconclusive" if note else result.verdict
     return dataclasses.replace(result, findings=findings, note=note, verdict=verdict)
 
@@ -40,7 +44,8 @@ def with_conduct(result: Result, case: Case, subject: Subject | RowSubject, colu
 def _findings(result: Result, case: Case, subject: Subject | RowSubject, column: str) -> Iterator[Finding]:
     label = f"{case.op.label(case.variant)} {case.dtype} {case.direction}"
     changed = _changed(subject, column)
-    if changed:
+    # Forward and backward share the call that overwrites.
+    if changed and (case.direction == "forward" or "forward" not in case.op.directions):
         yield Finding(
             id=f"{result.id}::raises.changes-inputs",
             kind="raises",
@@ -54,8 +59,12 @@ def _findings(result: Result, case: Case, subject: Subject | RowSubject, column:
             kind="path",
             severity="minor",
             path="again",
-            message=f"{label} is not deterministic: the {wording.quantity(case.direction)} of the same input {differs}.",
+            message=f"{label} is not deterministic: {_quantity(case)} of the same input {differs}.",
         )
+
+
+def _quantity(case: Case) -> str:
+    return f"the {wording.quantity(case.direction)}"
 
 
 def _changed(subject: Subject | RowSubject, column: str) -> tuple[str, ...]:
@@ -77,7 +86,9 @@ def _differs(subject: Subject | RowSubject, column: str) -> str:
         return ""
     first, second = next((a, b) for a, b in pairs if not _same(a, b).all())
     i = int(np.flatnonzero(~_same(first, second))[0])
-    return f"differs from call to call in {count} entries, such as {float(first[i])!r} and {float(second[i])!r}"
+    return (
+        f"differs from call to call in {count} entries, such as {float(first[i])!r} and {float(second[i])!r}"
+    )
 
 
 def _twice(subject: Subject | RowSubject, column: str) -> Iterator[tuple[Floats, Floats]]:
@@ -93,7 +104,8 @@ def _twice(subject: Subject | RowSubject, column: str) -> Iterator[tuple[Floats,
 def _same(a: Floats, b: Floats) -> npt.NDArray[np.bool_]:
     if a.shape != b.shape:
         return np.zeros(1, dtype=bool)
-    return (a == b) | (np.isnan(a) & np.isnan(b))
+    same: npt.NDArray[np.bool_] = (a == b) | (np.isnan(a) & np.isnan(b))
+    return same
 
 
 def is_vacuous(subject: Subject | RowSubject, column: str) -> bool:

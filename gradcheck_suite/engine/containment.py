@@ -1,7 +1,7 @@
 """Custom ops run in a process of their own: a crash or a hang costs one finding, and the run goes on.
 
-One worker serves all custom ops; it loads the registrations again, for a fork would break CUDA and threads. Torch's own
-ops run here.
+One worker serves all custom ops; it loads the registrations again, for a fork would break CUDA and threads.
+Torch's own ops run here.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, Pipe
 from typing import IO, Any, Final
 
+from gradcheck_suite.engine.availability import unjudged
 from gradcheck_suite.engine.cases import Case
 from gradcheck_suite.engine.run import run_case
 from gradcheck_suite.engine.stacks import Stack, read_stack
@@ -29,10 +30,13 @@ _START_LIMIT: Final = 300.0
 """Seconds for importing torch and the user's registrations on a busy machine."""
 
 _GRACE: Final = 15.0
-"""The worker ends itself at the time limit and says where it was; only one that cannot is killed from here."""
+"""The worker ends itself at the time limit and says where it was; only one that cannot is killed from here.
+"""
 
 _MOST_DEATHS: Final = 3
-"""Variants and dtypes in which an op may end the worker, before the op is given up: each costs a start and a wait."""
+"""Variants and dtypes in which an op may end the worker, before the op is given up: each costs a start and a
+wait.
+"""
 
 _BOOT: Final = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -54,8 +58,8 @@ class Death:
 class Runner:
     """Runs cases; those of custom ops in the worker, which starts with the first of them.
 
-    `sources` names the files and modules that register custom ops, as `--load` takes them. Where the worker cannot
-    load an op that this process has, `unprotected` says why and the op runs here.
+    `sources` names the files and modules that register custom ops, as `--load` takes them. Where the worker
+    cannot load an op that this process has, `unprotected` says why and the op runs here.
     """
 
     def __init__(self, settings: Settings, sources: Sources) -> None:
@@ -65,12 +69,13 @@ class Runner:
         self._dead: dict[Key, str] = {}
 
     def run(self, case: Case) -> list[Result]:
-        """The results of a case. An op that crashes or hangs is a finding; a mistake in the harness raises."""
+        """The results of a case. An op that crashes or hangs is a finding; a mistake in the harness raises.
+        """
         if not case.op.custom or self.settings.in_process:
             return run_case(case, self.settings)
         note = self._gave_up(case)
         if note:
-            return [_bare(case, wrt, note) for wrt in _inputs(case)]
+            return unjudged(case, "inconclusive", note)
         worker = self._started()
         if case.op.name not in worker.ops:
             self.unprotected = worker.trouble or f"{case.op.name} is not registered by a file or module"
@@ -101,19 +106,18 @@ class Runner:
 
     def _buried(self, case: Case, death: Death) -> list[Result]:
         self._dead[_key(case)] = f"not run: {case.op.name} {death.how} in {case.id}"
-        names = _inputs(case)
-        rest = [_bare(case, wrt, self._dead[_key(case)]) for wrt in names[1:]]
         if death.stack.in_reference:
             note = f"the exact result of {case.id} took longer than {self.settings.time_limit:g} seconds"
-            return [_bare(case, names[0], note), *rest]
+            return unjudged(case, "inconclusive", note)
+        label = f"{case.op.label(case.variant)} {case.dtype}"
         finding = Finding(
             id=f"{case.id}::raises.process",
             kind="raises",
             severity="critical",
-            message=f"{case.op.label(case.variant)} {case.dtype} {case.direction} {death.how}{death.stack.at}.",
+            message=f"{label} {case.direction} {death.how}{death.stack.at}.",
         )
-        first = _bare(case, names[0], "")
-        return [dataclasses.replace(first, verdict="findings", findings=(finding,)), *rest]
+        first, *rest = unjudged(case, "inconclusive", self._dead[_key(case)])
+        return [dataclasses.replace(first, verdict="findings", note="", findings=(finding,)), *rest]
 
     def _gave_up(self, case: Case) -> str:
         own = [note for key, note in self._dead.items() if key[0] == case.op.name]
@@ -131,19 +135,29 @@ class _Worker:
     """The process, seen from here."""
 
     def __init__(self, settings: Settings, sources: Sequence[str]) -> None:
-        self._log: IO[bytes] = tempfile.TemporaryFile()
+        # Open as long as the process lives.
+        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self._read = 0
         here, there = Pipe()
         self._connection: Connection = here
         with there:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _BOOT, json.dumps(sys.path), str(there.fileno()), str(self._log.fileno())],
+                [
+                    sys.executable,
+                    "-c",
+                    _BOOT,
+                    json.dumps(sys.path),
+                    str(there.fileno()),
+                    str(self._log.fileno()),
+                ],
                 pass_fds=(there.fileno(), self._log.fileno()),
                 stdin=subprocess.DEVNULL,
                 stdout=self._log,
                 stderr=self._log,
             )
-        answer = self._asked({"settings": dataclasses.asdict(settings), "sources": list(sources)}, _START_LIMIT)
+        answer = self._asked(
+            {"settings": dataclasses.asdict(settings), "sources": list(sources)}, _START_LIMIT
+        )
         if isinstance(answer, Death):
             self.ops: frozenset[str] = frozenset()
             self.trouble = f"the process for custom ops did not start: it {answer.how}{answer.stack.at}"
@@ -194,7 +208,7 @@ class _Worker:
         code = self._process.wait()
         stack = read_stack(self._printed())
         if not how and stack.seconds:
-            how = f"did not return within {stack.seconds} seconds"
+            how = f"did not return within {stack.seconds:g} seconds"
         return Death(how=how or _ending(code), stack=stack)
 
     def _printed(self) -> str:
@@ -217,23 +231,3 @@ def _ending(code: int) -> str:
 
 def _key(case: Case) -> Key:
     return case.op.name, case.op.label(case.variant), case.dtype
-
-
-def _inputs(case: Case) -> list[str | None]:
-    return [None] if case.direction == "forward" else list(case.op.inputs)
-
-
-def _bare(case: Case, wrt: str | None, note: str) -> Result:
-    several = wrt is not None and len(case.op.inputs) > 1
-    return Result(
-        id=f"{case.id}::{wrt}" if several else case.id,
-        op=case.op.name,
-        callable=case.op.callable_name,
-        variant=case.variant,
-        custom=case.op.custom,
-        dtype=case.dtype,
-        direction=case.direction,
-        wrt=wrt,
-        verdict="inconclusive",
-        note=note,
-    )

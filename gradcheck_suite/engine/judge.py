@@ -61,6 +61,16 @@ class Verdicts:
             open=self.open[where],
         )
 
+    def without(self, hidden: Bools) -> Verdicts:
+        """The same verdicts, with no failure at `hidden`."""
+        return Verdicts(
+            kind=np.where(hidden, 0, self.kind).astype(np.int8),
+            severity=np.where(hidden, 0, self.severity).astype(np.int8),
+            reason=np.where(hidden, 0, self.reason).astype(np.int8),
+            ulp=self.ulp,
+            open=self.open,
+        )
+
     def joined(self, other: Verdicts) -> Verdicts:
         """These verdicts, then the others."""
         return Verdicts(

@@ -23,7 +23,8 @@ TAILS: Final = (12.0, 4.0, 1.0, 0.25, 0.0)
 class Mutant:
     """One mistake: what it is called, the direction that must show it, and how it changes a call.
 
-    `plant(op, dtype, tail, seen)` returns the mutated callable; it reports on `seen` whether it changed anything.
+    `plant(op, dtype, tail, seen)` returns the mutated callable; it reports on `seen` whether it changed
+    anything.
     """
 
     name: str
@@ -73,7 +74,9 @@ def value_mutant(name: str, change: Callable[[str, float], Change], *, has_tail:
 
         def call(*tensors: Any, **rest: Any) -> Any:
             x = tensors[0].detach()
-            return _each(op.call(*tensors, **rest), lambda y: changed(y, value=lambda v: seen.of(v, alter(v, x))))
+            return _each(
+                op.call(*tensors, **rest), lambda y: changed(y, value=lambda v: seen.of(v, alter(v, x)))
+            )
 
         return call
 
@@ -108,7 +111,9 @@ def _scaled(dtype: str, tail: float) -> Change:
 
 
 def _tail_of(v: Tensor, x: Tensor, tail: float) -> Tensor:
-    """The entries beyond the tail's beginning; the last entry where values and inputs do not match one to one."""
+    """The entries beyond the tail's beginning; the last entry where values and inputs do not match one to
+    one.
+    """
     if v.shape == x.shape:
         return x.abs() > tail
     last = torch.zeros(v.numel(), dtype=torch.bool, device=v.device)

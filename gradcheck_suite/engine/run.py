@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from gradcheck_suite.engine import wording
 from gradcheck_suite.engine.against import allowed
+from gradcheck_suite.engine.availability import refusal, unjudged
 from gradcheck_suite.engine.calls import Raised, Unsupported
 from gradcheck_suite.engine.cases import Case
 from gradcheck_suite.engine.conduct import with_conduct
@@ -38,6 +39,9 @@ def run_case(case: Case, settings: Settings) -> list[Result]:
 
     An op that misbehaves becomes a finding; only a mistake in the harness raises.
     """
+    reason = refusal(case.op, settings.device)
+    if reason:
+        return unjudged(case, "unsupported", reason)
     found = _run(case, settings)
     if case.direction == "forward" and case.order and any(_could_not_run(result) for result in found):
         # The value may be sound where the gradient, computed in the same call, is not.

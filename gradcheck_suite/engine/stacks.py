@@ -21,8 +21,9 @@ _TORCH: Final = re.compile(r"[/\\]torch[/\\]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
-    """`at` names the user's innermost line (" at kernel.py:12 in spin", or ""); `in_reference` says that the exact
-    arithmetic was at work and not the op; `seconds` the time limit that was reached, 0 for none."""
+    """`at` names the user's innermost line (" at kernel.py:12 in spin", or ""); `in_reference` says that the
+    exact arithmetic was at work and not the op; `seconds` the time limit that was reached, 0 for none.
+    """
 
     at: str = ""
     in_reference: bool = False

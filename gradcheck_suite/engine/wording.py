@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gradcheck_suite.floats import hex_of
+from gradcheck_suite.ops.custom import import_lines
 from gradcheck_suite.ops.record import Op
 
 _SAYS = {
@@ -70,7 +71,7 @@ def reproducer(
     cotangent: float = 1.0,
 ) -> str:
     """Python that runs with torch alone and prints the computed value beside the exact one."""
-    lines = ["import torch", ""]
+    lines = ["import torch", *import_lines(op), ""]
     repeat = {"vector": "128", "strided": "128", "single": "1"}.get(path, "128")
     for name, value in point.items():
         made = f'torch.full(({repeat},), float.fromhex("{hex_of(value)}"), dtype=torch.{dtype})'

@@ -17,7 +17,8 @@ from gradcheck_suite.options import Settings
 
 
 def main(connection: int, log: int) -> None:
-    """Serve the connection with that file descriptor until it closes; stacks of crashes go to the file `log`."""
+    """Serve the connection with that file descriptor until it closes; stacks of crashes go to the file `log`.
+    """
     # Ctrl-C is the parent's to handle; it closes the connection then.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable(log)
@@ -25,7 +26,8 @@ def main(connection: int, log: int) -> None:
         try:
             _serve(link, log)
         except (EOFError, OSError):
-            # The parent is gone or has closed the connection; what a half-torn-down op does at exit helps nobody.
+            # The parent is gone or has closed the connection; what a half-torn-down op does at exit helps
+            # nobody.
             os._exit(0)
 
 

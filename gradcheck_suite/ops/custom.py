@@ -6,17 +6,20 @@ import copy
 import functools
 import inspect
 import itertools
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import torch
 
 from gradcheck_suite.errors import UsageError
+from gradcheck_suite.loading import LOADED
 from gradcheck_suite.ops.declare import qualified_name
-from gradcheck_suite.ops.record import Params, Source
+from gradcheck_suite.ops.record import Op, Params, Source
 
 Call = Callable[..., Any]
-OUTPUT = "output"
+OUTPUT: Final = "output"
 """The parameter that picks one of several outputs; it stands in the variant, so reports name it."""
 
 
@@ -29,7 +32,9 @@ def positional_names(formula: Call) -> tuple[str, ...]:
 
 def keyword_defaults(formula: Call) -> dict[str, Any]:
     """The parameters of a formula that have a default."""
-    return {p.name: p.default for p in inspect.signature(formula).parameters.values() if p.default is not p.empty}
+    return {
+        p.name: p.default for p in inspect.signature(formula).parameters.values() if p.default is not p.empty
+    }
 
 
 def grid(variants: Iterable[Params] | Mapping[str, Sequence[Any]] | None) -> tuple[Params, ...] | None:
@@ -56,7 +61,8 @@ def in_order(fn: Call, names: Sequence[str]) -> Call:
 
 
 def fitting(fn: Call) -> Call:
-    """`fn` called with tensors by keyword where it knows their names, and by position where it has others for them.
+    """`fn` called with tensors by keyword where it knows their names, and by position where it has others for
+    them.
 
     An op that borrows a definition calls its labels what it likes: `fused(logits, labels)` for `target`.
     """
@@ -71,7 +77,9 @@ def fitting(fn: Call) -> Call:
 
     def call(*tensors: Any, **rest: Any) -> Any:
         free = [name for name in positional[len(tensors) :] if name not in rest]
-        strange = [name for name, value in rest.items() if name not in by_name and isinstance(value, torch.Tensor)]
+        strange = [
+            name for name, value in rest.items() if name not in by_name and isinstance(value, torch.Tensor)
+        ]
         named = dict(zip(free, strange, strict=False))
         moved = {new: rest.pop(old) for new, old in named.items()}
         return fn(*tensors, **moved, **rest)
@@ -96,9 +104,11 @@ def working_in_place(fn: Call) -> Call:
 
 
 def module_call(module: torch.nn.Module, names: Sequence[str]) -> Call:
-    """A call of a module that takes parameters of it as further tensors: "weight", or "linear_weight" for linear.weight.
+    """A call of a module that takes parameters of it as further tensors: "weight", or "linear_weight" for
+    linear.weight.
 
-    Parameters and buffers that are not among `names` keep their values, rounded to the dtype of the first tensor.
+    Parameters and buffers that are not among `names` keep their values, rounded to the dtype of the first
+    tensor.
     """
     known = {name.replace(".", "_"): name for name, _ in module.named_parameters()}
 
@@ -137,8 +147,8 @@ def _described(found: Any) -> str:
 def straight_through(formula: Call, gradient: Call, inputs: Sequence[str]) -> Call:
     """The value of `formula` with the partial derivatives that `gradient` states, one for each input.
 
-    f + sum (x - stop x) * stop(g): the second term is exactly 0 and has the slope g. For ops whose backward is by
-    intention not the derivative of their forward.
+    f + sum (x - stop x) * stop(g): the second term is exactly 0 and has the slope g. For ops whose backward
+    is by intention not the derivative of their forward.
     """
 
     @functools.wraps(formula)
@@ -146,7 +156,9 @@ def straight_through(formula: Call, gradient: Call, inputs: Sequence[str]) -> Ca
         slopes = gradient(m, *arguments, **params)
         slopes = slopes if isinstance(slopes, tuple | list) else (slopes,)
         if len(slopes) != len(inputs):
-            raise UsageError(f"the gradient formula states {len(slopes)} derivatives for {len(inputs)} inputs")
+            raise UsageError(
+                f"the gradient formula states {len(slopes)} derivatives for {len(inputs)} inputs"
+            )
         value = m.stop(formula(m, *arguments, **params))
         for x, slope in zip(arguments, slopes, strict=False):
             value = value + (x - m.stop(x)) * m.stop(slope)
@@ -155,15 +167,33 @@ def straight_through(formula: Call, gradient: Call, inputs: Sequence[str]) -> Ca
     return stated
 
 
-def name_of(fn: Call | None) -> str:
+def name_of(fn: Call) -> str:
     """What reports call a callable: torch.ops.mylib.op, mylib.Function.apply, mylib.function."""
     operator = getattr(fn, "_qualified_op_name", None)
     if isinstance(operator, str):
         return "torch.ops." + operator.replace("::", ".")
     owner = getattr(fn, "__self__", None)
     if isinstance(owner, type):
-        return f"{owner.__module__}.{owner.__qualname__}.{getattr(fn, '__name__', '')}"
-    return qualified_name(fn.func if isinstance(fn, functools.partial) else fn)
+        full = f"{owner.__module__}.{owner.__qualname__}.{getattr(fn, '__name__', '')}"
+    else:
+        full = qualified_name(fn.func if isinstance(fn, functools.partial) else fn)
+    module, dot, rest = full.partition(".")
+    # A file that was loaded by its path goes by a name that nobody wrote.
+    file = getattr(sys.modules.get(module), "__file__", None) if module.startswith(LOADED) else None
+    return f"{Path(file).stem}{dot}{rest}" if file else full
+
+
+def import_lines(op: Op) -> list[str]:
+    """What a reproducer imports beside torch: the module of a custom op, or a remark on where the op is defined."""
+    if not op.custom or op.callable_name.startswith("torch."):
+        return []
+    parts = op.callable_name.split(".")
+    modules = [".".join(parts[:n]) for n in range(len(parts) - 1, 0, -1)]
+    module = next((name for name in modules if name in sys.modules), "")
+    if module and module not in ("__main__", "conftest") and "<" not in op.callable_name:
+        return [f"import {module}"]
+    place = f"{Path(op.source.file).name}:{op.source.line}" if op.source else "your code"
+    return [f"# {op.callable_name} is defined at {place}"]
 
 
 def defined_at(fn: Call, depth: int) -> Source | None:

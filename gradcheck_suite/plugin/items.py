@@ -82,7 +82,8 @@ class GradcheckItem(pytest.Item):
 
 
 class BaselineItem(pytest.Item):
-    """Fails for entries of the baseline whose case no longer exists: a renamed op would lose its gate unseen."""
+    """Fails for entries of the baseline whose case no longer exists: a renamed op would lose its gate unseen.
+    """
 
     stale: Callable[[], Sequence[str]]
 
@@ -98,7 +99,11 @@ class BaselineItem(pytest.Item):
     def repr_failure(
         self, excinfo: ExceptionInfo[BaseException], style: TracebackStyle | None = None
     ) -> str | TerminalRepr:
-        return str(excinfo.value) if isinstance(excinfo.value, Unstable) else super().repr_failure(excinfo, style)
+        return (
+            str(excinfo.value)
+            if isinstance(excinfo.value, Unstable)
+            else super().repr_failure(excinfo, style)
+        )
 
     def reportinfo(self) -> tuple[os.PathLike[str] | str, int | None, str]:
         return (self.path, None, "gradcheck baseline: entries whose case no longer exists")

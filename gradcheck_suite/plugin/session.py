@@ -250,4 +250,3 @@ def _named(cases: Sequence[Case], ids: tuple[str, ...]) -> Sequence[Case]:
 def _matches(case_id: str, id_: str) -> bool:
     wanted = id_.removeprefix(f"{ROOT}::")
     return case_id == wanted or case_id.startswith((f"{wanted}::", f"{wanted}["))
-
