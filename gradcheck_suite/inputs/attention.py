@@ -1,0 +1,116 @@
+"""Adversarial queries, keys, values and masks for attention; numpy only, deterministic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_suite.floats import Format, round_to
+
+Floats = NDArray[np.float64]
+
+_CYCLE: Final = np.array([0.5, -1.25, 2.0, 0.125, -0.75, 1.5, -2.5, 0.875, 3.0, -0.25, 1.0, -1.75, 0.0625])
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Queries (L, E), keys (S, E), values (S, Ev), an optional mask (L, S), and where they lie on a probe.
+
+    A boolean mask is true where a key takes part; a float mask is added to the scores.
+    """
+
+    query: Floats
+    key: Floats
+    value: Floats
+    label: str
+    probe: str
+    at: float
+    mask: Any = field(default=None)
+
+
+def attentions(fmt: Format, *, full: bool) -> Iterator[Attention]:
+    """Attention without masks: ordinary, far apart and degenerate scores, values that cancel or are huge."""
+    q, k, v = arrays(3, 4)
+    yield Attention(q, k, v, "ordinary entries", "scale", 1.0)
+    for scale in (8.0, 64.0) if full else (8.0,):
+        yield Attention(q * scale, k, v, "scores far apart", "scale", scale)
+    high = 2.0 ** (fmt.emax // 2)
+    yield Attention(q * high, k * high, v, "scores past the largest float", "scale", high)
+    if not full:
+        return
+    yield Attention(q[:1], k[:1], v[:1], "one key", "keys", 1.0)
+    yield Attention(q, np.resize(k[:1], (4, 4)), v, "equal keys", "equal keys", 4.0)
+    low = 2.0 ** (fmt.emin // 2 - 2)
+    yield Attention(q * low, k * low, v, "scores below the smallest normal", "scale", low)
+    yield Attention(q, k, np.full((4, 3), fmt.max), "values of the largest float", "value", fmt.max)
+    big = 2.0 ** (fmt.precision + 2)
+    sides = np.array([big, 1.0, -big, 1.0])[:, np.newaxis] * np.ones(3)
+    yield Attention(q, np.resize(k[:1], (4, 4)), sides, "values that cancel", "value", big)
+    huge = np.asarray(round_to(v * 2.0 ** (fmt.emax - 3), fmt))
+    yield Attention(q, k, huge, "huge values", "value", 2.0 ** (fmt.emax - 3))
+
+
+def long_attentions(fmt: Format, lengths: tuple[int, ...]) -> Iterator[Attention]:
+    """Many equal keys, so that each weight is small and their sum long."""
+    for n in lengths:
+        q, k, v = np.ones((1, 1)), np.full((n, 1), 0.5), np.resize(_CYCLE, (n, 1))
+        yield Attention(q, k, v, f"{n} equal keys", "keys", float(n))
+
+
+def masked(fmt: Format) -> Iterator[Attention]:
+    """Boolean masks: some keys, all but one, a row without any key, and huge keys behind the mask."""
+    q, k, v = arrays(3, 4)
+    some = np.array([[True, True, False, True], [False, True, False, False], [True, True, True, True]])
+    yield Attention(q, k, v, "some keys masked", "masked keys", 1.0, some)
+    # Beside it rows with one key, whose results are exact: an undefined row leaves others no range to lie in.
+    none = np.eye(3, 4, dtype=bool)
+    none[1] = False
+    yield Attention(q, k, v, "a row with every key masked", "masked keys", 4.0, none)
+    huge = k.copy()
+    huge[2] = fmt.max / 2
+    label = "a masked key with scores past the largest float"
+    yield Attention(q, huge, v, label, "masked score", fmt.max / 2, some[:2])
+
+
+def biased(fmt: Format) -> Iterator[Attention]:
+    """Float masks: ordinary, -inf, large negative numbers, the most negative float, a row of -inf."""
+    q, k, v = arrays(2, 4)
+    bias = np.resize(_CYCLE[::-1], (2, 4))
+    yield Attention(q, k, v, "an ordinary float mask", "mask", 1.0, bias)
+    for value in (-1e4, -fmt.max, -np.inf):
+        mask = bias.copy()
+        mask[0, 1] = mask[1, 2:] = round_to(np.array(value), fmt)
+        yield Attention(q, k, v, "a float mask", "mask", float(value), mask)
+    mask = np.where(np.eye(2, 4, dtype=bool), bias, -np.inf)
+    mask[1] = -np.inf
+    yield Attention(q, k, v, "a row of -inf in a float mask", "masked keys", 4.0, mask)
+    mask = np.resize(np.array([fmt.max / 2, 0.0, fmt.max / 2, -1.0]), (2, 4))
+    yield Attention(q, k, v, "a mask of huge entries", "mask", fmt.max / 2, mask)
+
+
+def special(fmt: Format) -> Iterator[Attention]:
+    """An infinite value and a NaN, attended to and masked."""
+    q, k, v = arrays(2, 3)
+    allowed = np.array([[True, True, False], [True, False, True]])
+    for value, name in ((np.inf, "+inf"), (np.nan, "NaN")):
+        changed = v.copy()
+        changed[1, 0] = value
+        for mask, where in ((None, ""), (allowed, ", masked for one query")):
+            yield Attention(q, k, changed, f"one value {name}{where}", "special entries", 1.0, mask)
+
+
+def arrays(queries: int, keys: int) -> tuple[Floats, Floats, Floats]:
+    """Ordinary queries and keys of width 4 and values of width 3."""
+    q = np.resize(_CYCLE, (queries, 4))
+    k = np.resize(np.roll(_CYCLE, 5), (keys, 4))
+    v = np.resize(np.roll(_CYCLE, 3), (keys, 3))
+    return q, k, v
+
+
+def weights(rows: int, columns: int, shift: int) -> Floats:
+    """An ordinary matrix with entries below 1."""
+    return np.resize(np.roll(_CYCLE, shift), (rows, columns)) / 4
