@@ -36,6 +36,12 @@ class Verdicts:
     ulp: Floats
     open: Bools
 
+    @property
+    def mild(self) -> Bools:
+        """Which points do not fail, or are remarked on only."""
+        mild: Bools = (self.kind == 0) | (self.severity == _SEVERITY["info"])
+        return mild
+
     def with_reason(self, where: Any, reason: str) -> Verdicts:
         """The same verdicts, excused at `where`: severity info, for the reason named."""
         severity, code = self.severity.copy(), self.reason.copy()

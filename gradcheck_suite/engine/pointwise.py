@@ -319,12 +319,12 @@ class Subject:
         limit = calls.SINGLE_LIMIT if len(self.names) == 1 else _SINGLE_TUPLES
         return self.subset(limit)[:limit]
 
-    def outcome_single(self, order: int) -> calls.Outcome:
-        """What torch computes at those, one call each; computed once."""
-        key = ("single", order)
+    def outcome_at_few(self, path: str, order: int) -> calls.Outcome:
+        """What torch computes at those on a path of many calls; computed once."""
+        key = (path, order)
         if key not in self.outcomes:
             try:
-                self.outcomes[key] = self.run(self.at(self.single_points), order, "single")
+                self.outcomes[key] = self.run(self.at(self.single_points), order, path)
             except (calls.Unsupported, calls.Raised) as error:
                 self.outcomes[key] = error
         found = self.outcomes[key]

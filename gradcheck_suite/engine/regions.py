@@ -26,6 +26,9 @@ Ints = npt.NDArray[np.int64]
 ALLOWANCES = {"quick": 800, "default": 2000, "thorough": 40_000}
 """Evaluations that the ends of one case may take, by budget."""
 
+FURTHER_ALLOWANCE = 800
+"""Evaluations that the ends which only other cotangents show, and those that only other paths show, may take."""
+
 _FADING = KINDS.index("inaccurate")
 _ILL_CONDITIONED = REASONS.index("ill-conditioned")
 # The good points that a class may skip and still be one region: an accuracy loss is full of them.

@@ -16,11 +16,16 @@ from gradcheck_suite.engine.against import allowed
 from gradcheck_suite.engine.availability import refusal, unjudged
 from gradcheck_suite.engine.calls import Raised, Unsupported
 from gradcheck_suite.engine.cases import Case
+from gradcheck_suite.engine.clusters import worst_member
 from gradcheck_suite.engine.conduct import with_conduct
 from gradcheck_suite.engine.confirm import Confirmed, confirm
-from gradcheck_suite.engine.findings import Group, Interval, grouped, worst_member
-from gradcheck_suite.engine.judge import Verdicts
-from gradcheck_suite.engine.pointwise import Judged, Subject, lines_within, take
+from gradcheck_suite.engine.differences import Difference, difference, summary
+from gradcheck_suite.engine.findings import Group, Interval
+from gradcheck_suite.engine.paths import TRANSFORMS, expanded
+from gradcheck_suite.engine.paths import shown as shown_path
+from gradcheck_suite.engine.pointwise import Judged, Subject
+from gradcheck_suite.engine.probing import Prober, Source
+from gradcheck_suite.engine.regions import ALLOWANCES, FURTHER_ALLOWANCE
 from gradcheck_suite.engine.rowrun import columns_of, judged_rows, row_subject, run_rows
 from gradcheck_suite.floats import hex_of, infinity_ordinal, round_exact, to_ordinal
 from gradcheck_suite.ops.record import Op
@@ -97,6 +102,7 @@ class CaseRunner:
         self.id = case.id if wrt is None or len(case.op.inputs) == 1 else f"{case.id}::{wrt}"
         self.several = len(subject.names) > 1
         self.disagreed = ""
+        self.skipped: dict[str, str] = {}
 
     def result(self, started: float) -> Result:
         """The finished result."""
@@ -106,20 +112,21 @@ class CaseRunner:
             return self._bare("unsupported", str(error), (), started)
         except Raised as error:
             return self._bare("findings", "", (self._raises(str(error)),), started)
-        findings = [*self._dtype_findings(), *self._findings(main, "vector")]
-        findings += self._cotangent_findings(main)
-        for path in self.settings.paths:
-            if path != "vector":
-                findings += self._path_findings(main, path)
+        findings = self._dtype_findings()
+        (own,) = self._explored([Source(judged=main)], ALLOWANCES[self.settings.budget])
+        findings += [*own, *self._cotangent_findings(main), *self._path_findings(main)]
         self._audit(main)
         return self._finished(main, tuple(findings), started)
 
     # --- findings
 
-    def _findings(self, judged: Judged, path: str, only: Any = None) -> list[Finding]:
-        verdicts = judged.verdicts if only is None else _masked(judged.verdicts, only)
-        groups = grouped(judged.lines, judged.inputs, verdicts, self.subject.fmt)
-        return _distinct([self._finding(judged, group, path) for group in groups])
+    def _explored(self, sources: list[Source], allowance: int) -> list[list[Finding]]:
+        """The findings of each source, one for each of its regions."""
+        explored = Prober(self.subject, self.column).explore(sources, allowance=allowance)
+        return [
+            _distinct([self._finding(judged, group, source.path) for group in groups])
+            for source, (judged, groups) in zip(sources, explored, strict=True)
+        ]
 
     def _finding(self, judged: Judged, group: Group, path: str) -> Finding:
         interval, name, x = group.interval, group.line.probe, judged.inputs[group.line.probe]
@@ -142,18 +149,21 @@ class CaseRunner:
             points=group.points,
             witness=witness,
             confirmed_by=f"mpmath@{stated.bits}" if stated and stated.agrees else None,
-            message=self._message(interval, judged, group.worst, witness),
-            reproducer=wording.reproducer(
-                self.case.op,
-                self.case.variant,
-                self.case.dtype,
-                self.case.direction,
-                path=path,
-                point=_point(judged, group.worst),
-                exact=witness.exact,
-                column=self.column,
-                cotangent=judged.cotangent,
-            ),
+            message=self._message(interval, judged, group.worst, witness, path),
+            reproducer=self._reproducer(judged, group.worst, witness, path),
+        )
+
+    def _reproducer(self, judged: Judged, i: int, witness: Witness, path: str) -> str:
+        return wording.reproducer(
+            self.case.op,
+            self.case.variant,
+            self.case.dtype,
+            self.case.direction,
+            path=path,
+            point=_point(judged, i),
+            exact=witness.exact,
+            column=self.column,
+            cotangent=judged.cotangent,
         )
 
     def _fixed(self, judged: Judged, group: Group) -> dict[str, Any]:
@@ -166,15 +176,16 @@ class CaseRunner:
 
     def _finding_id(self, judged: Judged, group: Group, path: str) -> str:
         interval = group.interval
-        first = judged.inputs[group.line.probe][interval.first]
-        side = "nan" if np.isnan(first) else "zero" if first == 0 else "negative" if first < 0 else "positive"
-        parts = [interval.kind, interval.reason or "", path, side, "" if np.isfinite(first) else "infinite"]
+        x = judged.inputs[group.line.probe]
+        infinite = "infinite" if np.isinf(x[interval.first]) and np.isinf(x[interval.last]) else ""
+        side = _side(float(x[interval.first]), float(x[interval.last]))
+        parts = [interval.kind, interval.reason or "", path, side, infinite]
         if self.several:
             return f"{self.id}::" + ".".join(p for p in (*group.key, path, "" if judged.cotangent == 1.0 else "cotangent") if p)
         parts.append("" if judged.cotangent == 1.0 else f"cotangent={wording.decimal(judged.cotangent)}")
         return f"{self.id}::" + ".".join(p for p in parts if p)
 
-    def _message(self, interval: Interval, judged: Judged, i: int, witness: Witness) -> str:
+    def _message(self, interval: Interval, judged: Judged, i: int, witness: Witness, path: str) -> str:
         shown = _point(judged, i)
         if judged.cotangent != 1.0:
             shown["cotangent"] = judged.cotangent
@@ -187,12 +198,20 @@ class CaseRunner:
             got=float(judged.computed[i]),
             exact=witness.exact,
             ulp=witness.ulp,
+            path=path,
+            vector=None if path == "vector" else self._on_the_vector_path(judged, i),
         )
         if judged.limit is not None:
             text += f" {allowed(self.case.op, float(judged.limit[i]))}"
         if interval.reason == "documented" and self.case.op.documented_reason:
             text += f" Documented: {self.case.op.documented_reason}."
         return text
+
+    def _on_the_vector_path(self, judged: Judged, i: int) -> float:
+        """What the vector path computes at a point."""
+        inputs = {n: x[i : i + 1] for n, x in judged.inputs.items()}
+        outcome = self.subject.run(inputs, self.subject.order_of(self.column), "vector", _cotangents(judged))
+        return float(outcome.columns[self.column][0])
 
     def _witness(self, judged: Judged, i: int) -> tuple[Witness, Confirmed | None]:
         point = _point(judged, i)
@@ -239,89 +258,59 @@ class CaseRunner:
         """Findings that only another cotangent shows; those at inputs that fail already with 1 are not repeated."""
         if self.case.direction != "backward":
             return []
-        found = []
-        where = self.subject.cotangent_points
-        fresh = main.verdicts.kind[where] == 0
+        sources = []
+        known = main.verdicts.kind[self.subject.cotangent_points] > 0
         for cotangent in self.subject.cotangents():
             judged = self.subject.judged_cotangent(self.column, cotangent)
-            found += self._findings(judged, "vector", only=fresh)
+            judged = dataclasses.replace(judged, verdicts=judged.verdicts.without(known))
+            sources.append(Source(judged=judged, over=True))
+        found = [f for findings in self._explored(sources, FURTHER_ALLOWANCE) for f in findings]
         # Of several inputs, one finding of each kind says enough about cotangents.
         return list({(f.kind, f.reason): f for f in reversed(found)}.values()) if self.several else found
 
-    def _path_findings(self, main: Judged, path: str) -> list[Finding]:
-        try:
-            where, computed = self._on_path(path)
-        except Unsupported:
-            return []
-        except Raised as error:
-            return [self._raises(str(error), path)]
-        other = main.computed[where]
-        with np.errstate(invalid="ignore"):
-            differs = (computed != other) & ~(np.isnan(computed) & np.isnan(other))
-        if not differs.any():
-            return []
-        where, computed = where[differs], computed[differs]
-        judged = self.subject.judge_column(
-            self.subject.at(where),
-            computed,
-            take(self.subject.reference, where),
-            self.column,
-            lines=lines_within(self.subject.tuples.lines, where),
-        )
-        before = main.verdicts.take(where)
-        fresh = (judged.verdicts.kind > 0) & ((before.kind == 0) | (judged.verdicts.severity < before.severity))
-        found = self._findings(judged, path, only=fresh)
-        rest = np.flatnonzero((judged.verdicts.kind == 0) & (before.kind == 0) & ~np.isnan(judged.verdicts.ulp))
-        if len(rest):
-            found.append(self._path_difference(judged, rest, other[differs], path))
-        return found
+    def _path_findings(self, main: Judged) -> list[Finding]:
+        """Failures that only another path shows, and one remark on all paths that differ harmlessly."""
+        found, differing = [], []
+        for path in expanded(self.case.op, self.settings.paths):
+            try:
+                d = difference(self.subject, self.column, main, path)
+            except Unsupported as error:
+                self.skipped |= {path: str(error)} if path in TRANSFORMS and path in self.settings.paths else {}
+            except Raised as error:
+                found.append(self._raises(str(error), path))
+            else:
+                differing += [d] if d else []
+        for findings in self._explored([d.source for d in differing], FURTHER_ALLOWANCE):
+            found += findings
+        harmless = [d for d in differing if len(d.harmless)]
+        return [*found, self._path_remark(harmless)] if harmless else found
 
-    def _on_path(self, path: str) -> tuple[npt.NDArray[np.int64], Floats]:
-        """Indices into the sample, and what the path computes there."""
-        order = self.subject.order_of(self.column)
-        if path == "single":
-            where = self.subject.single_points
-            return where, self.subject.outcome_single(order).columns[self.column]
-        outcome = self.subject.outcome(path, order)
-        if self.column not in outcome.columns:
-            raise Unsupported(f"the {path} path has no {wording.quantity(self.case.direction)}")
-        return np.arange(len(self.subject.tuples)), outcome.columns[self.column]
-
-    def _path_difference(self, judged: Judged, rest: npt.NDArray[np.int64], vector: Floats, path: str) -> Finding:
-        name = self.case.op.inputs[0]
+    def _path_remark(self, harmless: list[Difference]) -> Finding:
+        most = max(harmless, key=lambda d: len(d.harmless) / len(d.judged.computed))
+        judged, name = most.judged, self.case.op.inputs[0]
         x = judged.inputs[name]
-        worst = worst_member(x, judged.verdicts.ulp, rest)
+        worst = worst_member(x, judged.verdicts.ulp, most.harmless)
         witness, stated = self._witness(judged, worst)
-        point = _point(judged, worst)
-        shown = ", ".join(f"{n} = {wording.decimal(v)}" for n, v in point.items())
-        lo, hi = float(np.nanmin(x[rest])), float(np.nanmax(x[rest]))
+        shown = ", ".join(f"{n} = {wording.decimal(v)}" for n, v in _point(judged, worst).items())
+        ends = [x[d.harmless] if d is most else d.judged.inputs[name][d.harmless] for d in harmless]
         return Finding(
-            id=f"{self.id}::path.{path}",
+            id=f"{self.id}::path",
             kind="path",
             severity="info",
-            path=path,
+            path=most.path,
             probe=name,
-            lo=hex_of(lo),
-            hi=hex_of(hi),
-            share=round(len(rest) / len(self.subject.tuples), 6),
-            points=len(rest),
+            lo=hex_of(min(float(np.nanmin(e)) for e in ends)),
+            hi=hex_of(max(float(np.nanmax(e)) for e in ends)),
+            share=round(len(most.harmless) / len(judged.computed), 6),
+            points=len(most.harmless),
             witness=witness,
             confirmed_by=f"mpmath@{stated.bits}" if stated and stated.agrees else None,
             message=(
-                f"{self.label} {self.case.dtype}: the {wording.quantity(self.case.direction)} differs in its last bits "
-                f"between the vector and the {path} path at {len(rest)} inputs, within the threshold on both; at "
-                f"{shown} they give {hex_of(float(vector[worst]))} and {witness.got}."
+                f"{self.label} {self.case.dtype}: the {wording.quantity(self.case.direction)} has other last bits on "
+                f"other paths than on the vector path, within the threshold: {summary(harmless)}; at {shown} the "
+                f"vector path gives {hex_of(float(most.vector[worst]))} and {shown_path(most.path)} {witness.got}."
             ),
-            reproducer=wording.reproducer(
-                self.case.op,
-                self.case.variant,
-                self.case.dtype,
-                self.case.direction,
-                path=path,
-                point=point,
-                exact=witness.exact,
-                column=self.column,
-            ),
+            reproducer=self._reproducer(judged, worst, witness, most.path),
         )
 
     def _dtype_findings(self) -> list[Finding]:
@@ -350,6 +339,7 @@ class CaseRunner:
         unsure = int(main.verdicts.open.sum())
         note = self.disagreed or (f"{unsure} points could not be decided" if unsure else "")
         verdict = "findings" if serious else "inconclusive" if note else "ok"
+        note = "; ".join([*filter(None, [note]), *(f"path {p} skipped: {why}" for p, why in self.skipped.items())])
         judged = ~np.isnan(main.verdicts.ulp)
         errors = main.verdicts.ulp[judged]
         correct = main.computed == round_exact(main.lower, self.subject.fmt)
@@ -427,14 +417,18 @@ def _optional(values: Floats) -> tuple[float | None, ...]:
     return tuple(None if np.isnan(v) else float(v) for v in values)
 
 
-def _masked(verdicts: Verdicts, keep: Any) -> Verdicts:
-    return Verdicts(
-        kind=np.where(keep, verdicts.kind, 0).astype(np.int8),
-        severity=np.where(keep, verdicts.severity, 0).astype(np.int8),
-        reason=np.where(keep, verdicts.reason, 0).astype(np.int8),
-        ulp=verdicts.ulp,
-        open=verdicts.open,
-    )
+def _side(first: float, last: float) -> str:
+    """Which part of a probe an interval lies in."""
+    if np.isnan(first):
+        return "nan"
+    if first == last == 0:
+        return "zero"
+    return "negative" if last <= 0 else "positive" if first >= 0 else "both-signs"
+
+
+def _cotangents(judged: Judged) -> Floats | None:
+    """The cotangent of one point; None for 1."""
+    return None if judged.cotangent == 1.0 else np.array([judged.cotangent])
 
 
 def _point(judged: Judged, i: int) -> dict[str, float]:

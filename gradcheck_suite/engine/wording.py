@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gradcheck_suite.engine.paths import shown
 from gradcheck_suite.floats import hex_of
 from gradcheck_suite.ops.custom import import_lines
 from gradcheck_suite.ops.record import Op
@@ -41,15 +42,30 @@ def decimal(value: float) -> str:
 
 
 def sentence(
-    label: str, dtype: str, direction: str, *, kind: str, point: Mapping[str, float], got: float, exact: str, ulp: float
+    label: str,
+    dtype: str,
+    direction: str,
+    *,
+    kind: str,
+    point: Mapping[str, float],
+    got: float,
+    exact: str,
+    ulp: float,
+    path: str = "vector",
+    vector: float | None = None,
 ) -> str:
-    """One sentence that names the op, dtype, input, computed and exact value."""
+    """One sentence that names the op, dtype, input, computed and exact value.
+
+    On a path other than the vector path a second one says what that computes (`vector`).
+    """
     where = ", ".join(f"{n} = {decimal(x)} ({hex_of(x)})" for n, x in point.items())
     size = "" if ulp == float("inf") else f", {ulp:.6g} ULP"
-    return (
-        f"{label} {dtype}: the {quantity(direction)} {failure(kind)}: at {where} "
+    way = "" if path == "vector" else f" on the {shown(path)} path"
+    text = (
+        f"{label} {dtype}: the {quantity(direction)} {failure(kind)}{way}: at {where} "
         f"torch computes {decimal(got)}, exact is {shorter(exact)}{size}."
     )
+    return text if vector is None else f"{text} On the vector path it computes {decimal(vector)}."
 
 
 def shorter(exact: str, digits: int = 17) -> str:

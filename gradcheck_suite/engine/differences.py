@@ -1,0 +1,123 @@
+"""Comparing the ways of calling an op: where a path computes other bits than the vector path does, and what follows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from gradcheck_suite.engine import paths
+from gradcheck_suite.engine.judge import Verdicts
+from gradcheck_suite.engine.pointwise import Judged, Subject, lines_within, take
+from gradcheck_suite.engine.probing import Source, hides
+from gradcheck_suite.engine.refusals import Unsupported
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """What a path computes at points of the sample, judged; `vector` holds the other values.
+
+    `harmless` indexes the points with other bits that are no more than remarks on both paths; `source` has
+    the failures that the vector path does not show.
+    """
+
+    path: str
+    judged: Judged
+    vector: Floats
+    harmless: Ints
+    source: Source
+
+
+def difference(subject: Subject, column: str, main: Judged, path: str) -> Difference | None:
+    """How a path differs from the verdicts `main` of the vector path; None where every bit is the same.
+
+    Raises Unsupported where the path does not exist for this column, and Raised where it fails.
+    """
+    where, computed = _computed(subject, column, path)
+    vector = main.computed[where]
+    differs = other_bits(computed, vector)
+    if not differs.any():
+        return None
+    judged = _judged(subject, column, main, where, computed, differs)
+    before = main.verdicts.take(where)
+    mild = judged.verdicts.mild
+    fine = differs & mild & before.mild & ~np.isnan(judged.verdicts.ulp)
+    known = ~differs | mild | hides(before, judged.verdicts, graver=True)
+    shown = replace(judged, verdicts=judged.verdicts.without(known))
+    source = Source(judged=shown, path=path, over=True, graver=True)
+    return Difference(path=path, judged=judged, vector=vector, harmless=np.flatnonzero(fine), source=source)
+
+
+def other_bits(a: Floats, b: Floats) -> Bools:
+    """Where two arrays differ, signs of zeros included; all NaNs are alike."""
+    both_nan = np.isnan(a) & np.isnan(b)
+    zeros: Bools = (a == 0) & (b == 0) & (np.signbit(a) != np.signbit(b))
+    with np.errstate(invalid="ignore"):
+        differs: Bools = ((a != b) & ~both_nan) | zeros
+    return differs
+
+
+def _computed(subject: Subject, column: str, path: str) -> tuple[Ints, Floats]:
+    """Indices into the sample, and what the path computes there."""
+    order = subject.order_of(column)
+    if path in paths.ONE_BY_ONE:
+        where = subject.single_points
+        columns = subject.outcome_at_few(path, order).columns
+    else:
+        where = np.arange(len(subject.tuples), dtype=np.int64)
+        columns = subject.outcome(path, order).columns
+    if column not in columns:
+        raise Unsupported(f"the path {paths.shown(path)} has no such derivative")
+    return where, columns[column]
+
+
+def _judged(subject: Subject, column: str, main: Judged, where: Ints, computed: Floats, differs: Bools) -> Judged:
+    """Verdicts of the path; only where bits differ is there anything to judge anew."""
+    fresh = where[differs]
+    found = subject.judge_column(subject.at(fresh), computed[differs], take(subject.reference, fresh), column)
+    whole = _points(main, where)
+    verdicts = _put(whole.verdicts, np.flatnonzero(differs), found.verdicts)
+    lines = main.lines if len(where) == len(main.computed) else lines_within(main.lines, where)
+    limit = whole.limit
+    if limit is not None and found.limit is not None:
+        limit = limit.copy()
+        limit[differs] = found.limit
+    return replace(whole, computed=computed, verdicts=verdicts, lines=lines, limit=limit)
+
+
+def _points(judged: Judged, where: Ints) -> Judged:
+    if len(where) == len(judged.computed):
+        return judged
+    return replace(
+        judged,
+        inputs={n: x[where] for n, x in judged.inputs.items()},
+        computed=judged.computed[where],
+        lower=judged.lower[where],
+        upper=judged.upper[where],
+        tie=judged.tie[where],
+        verdicts=judged.verdicts.take(where),
+        limit=None if judged.limit is None else judged.limit[where],
+    )
+
+
+def _put(verdicts: Verdicts, where: Ints, other: Verdicts) -> Verdicts:
+    """The verdicts, those at `where` replaced."""
+    return verdicts.joined(other).take(_replaced(len(verdicts.kind), where))
+
+
+def _replaced(size: int, where: Ints) -> Ints:
+    index = np.arange(size, dtype=np.int64)
+    index[where] = size + np.arange(len(where))
+    return index
+
+
+def summary(differences: Sequence[Difference]) -> str:
+    """Which paths differ from the vector path within the threshold, and at how many inputs."""
+    parts = [f"{paths.shown(d.path)} ({len(d.harmless)} of {len(d.judged.computed)} inputs)" for d in differences]
+    return ", ".join(parts)

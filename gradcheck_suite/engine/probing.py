@@ -1,0 +1,226 @@
+"""Regions of the lines of a sample: further points are judged where ends are searched, and kept with the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from gradcheck_suite.engine.boundaries import Exhausted
+from gradcheck_suite.engine.findings import Group, Interval, grouped
+from gradcheck_suite.engine.judge import Verdicts
+from gradcheck_suite.engine.pointwise import Judged, Subject, order_of, take
+from gradcheck_suite.engine.profiles import Profile
+from gradcheck_suite.engine.refusals import Raised
+from gradcheck_suite.engine.regions import Region, map_regions
+from gradcheck_suite.floats import Exact
+from gradcheck_suite.inputs.targets import Line
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Source:
+    """Verdicts to find regions in, on one path and under one cotangent.
+
+    Points that fail already where `over` is in force, on the vector path with cotangent 1, do not count:
+    those of any severity, or where `graver` is set those of at least the same.  Of other paths only what is
+    more than a remark counts.
+    """
+
+    judged: Judged
+    path: str = "vector"
+    over: bool = False
+    graver: bool = False
+    parts: list[Judged] = field(default_factory=list)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Track:
+    """A line of a source with its profile, and where the profile's points stand among those of the source."""
+
+    source: Source
+    line: Line
+    profile: Profile
+    places: list[Ints]
+
+
+class Prober:
+    """Maps the regions of several sources of one column together, so that a round costs one call for all."""
+
+    def __init__(self, subject: Subject, column: str) -> None:
+        self.subject, self.column = subject, column
+        self.tracks: list[_Track] = []
+
+    def explore(self, sources: Sequence[Source], *, allowance: int) -> list[tuple[Judged, list[Group]]]:
+        """Each source with the points that were tried, and the groups that become findings."""
+        chosen = [grouped(s.judged.lines, s.judged.inputs, s.judged.verdicts, self.subject.fmt) for s in sources]
+        self.tracks = [t for s, groups in zip(sources, chosen, strict=True) for t in self._tracks(s, groups)]
+        found = map_regions([t.profile for t in self.tracks], self._evaluate, allowance=allowance)
+        out = []
+        for source, groups in zip(sources, chosen, strict=True):
+            whole = joined([source.judged, *source.parts])
+            refined = [self._refined(source, g, found) for g in groups]
+            if len(source.judged.lines) == 1:
+                refined = [self._group(r) for r in found if self.tracks[r.profile].source is source]
+            out.append((whole, _distinct(refined)))
+        return out
+
+    def _tracks(self, source: Source, groups: Sequence[Group]) -> list[_Track]:
+        lines = {id(g.line): g.line for g in groups if not g.line.scattered}
+        return [self._track(source, line) for line in lines.values()]
+
+    def _track(self, source: Source, line: Line) -> _Track:
+        judged = source.judged
+        members = np.arange(len(judged.computed), dtype=np.int64)[line.members]
+        x = judged.inputs[line.probe][members]
+        exhaustive = self.subject.exhaustive and len(x) == len(self.subject.tuples)
+        profile = Profile(x, judged.verdicts.take(members), self.subject.fmt, exhaustive=exhaustive)
+        return _Track(source=source, line=line, profile=profile, places=[members])
+
+    # --- further points
+
+    def _evaluate(self, batch: Sequence[tuple[int, Floats]]) -> list[Verdicts]:
+        """Judge floats of several tracks; sources that share a path share the calls."""
+        found: dict[int, Verdicts] = {}
+        for path in dict.fromkeys(self.tracks[i].source.path for i, _ in batch):
+            mine = [(i, x) for i, x in batch if self.tracks[i].source.path == path]
+            found |= self._on_path(path, mine)
+        return [found[i] for i, _ in batch]
+
+    def _on_path(self, path: str, batch: Sequence[tuple[int, Floats]]) -> dict[int, Verdicts]:
+        tracks = [self.tracks[i] for i, _ in batch]
+        blocks = [t.line.at(x, self.subject.fmt) for t, (_, x) in zip(tracks, batch, strict=True)]
+        outside = [self._outside(t, b) for t, b in zip(tracks, blocks, strict=True)]
+        sizes = [len(x) for _, x in batch]
+        inputs = {n: np.concatenate([b[n] for b in blocks]) for n in self.subject.names}
+        cotangents = np.repeat([t.source.judged.cotangent for t in tracks], sizes)
+        starts = np.cumsum([0, *sizes])
+        spans = [np.arange(a, b) for a, b in zip(starts[:-1], starts[1:], strict=True)]
+        points = self.subject.exact(inputs, order_of(self.column))
+        own = self._computed(inputs, path, cotangents)
+        plain = self._computed(inputs, "vector", np.ones(len(cotangents))) if any(t.source.over for t in tracks) else {}
+        found = {}
+        for (i, _), track, span, beyond in zip(batch, tracks, spans, outside, strict=True):
+            given, exact = {n: x[span] for n, x in inputs.items()}, take(points, span)
+            columns = {n: c[span] for n, c in own.items()}
+            judged = self.subject.judge_column(
+                given, columns[self.column], exact, self.column,
+                cotangent=track.source.judged.cotangent, together=columns,
+            )  # fmt: skip
+            hidden = beyond
+            if track.source.over:
+                before = {n: c[span] for n, c in plain.items()}
+                known = self.subject.judge_column(given, before[self.column], exact, self.column, together=before)
+                hidden = beyond | hides(known.verdicts, judged.verdicts, graver=track.source.graver)
+                hidden |= judged.verdicts.mild & (path != "vector")
+            judged = replace(judged, verdicts=judged.verdicts.without(hidden))
+            found[i] = judged.verdicts
+            self._keep(track, judged)
+        return found
+
+    def _computed(self, inputs: dict[str, Floats], path: str, cotangents: Floats) -> dict[str, Floats]:
+        """What torch computes, as if the points were part of the sample. Raises Exhausted where it does not work."""
+        order = self.subject.order_of(self.column)
+        plain = bool((cotangents == 1).all())
+        try:
+            return self.subject.run(inputs, order, path, None if plain else cotangents).columns
+        except Raised as error:
+            # The op works on the sample: what this input brings out is beyond the boundary that is searched.
+            raise Exhausted from error
+
+    def _outside(self, track: _Track, block: dict[str, Floats]) -> npt.NDArray[np.bool_]:
+        """Points outside the op's domain, whose place a point of the sample takes, for the op may refuse them."""
+        domain = self.subject.op.domain
+        size = len(next(iter(block.values())))
+        if domain is None:
+            return np.zeros(size, dtype=bool)
+        beyond = ~np.broadcast_to(np.asarray(domain(self.subject.params, block), dtype=bool), size)
+        inside = track.places[0][0]
+        for name, values in block.items():
+            values[beyond] = track.source.judged.inputs[name][inside]
+        return beyond
+
+    def _keep(self, track: _Track, judged: Judged) -> None:
+        source = track.source
+        start = len(source.judged.computed) + sum(len(p.computed) for p in source.parts)
+        track.places.append(np.arange(start, start + len(judged.computed), dtype=np.int64))
+        source.parts.append(judged)
+
+    # --- groups
+
+    def _refined(self, source: Source, group: Group, regions: Sequence[Region]) -> Group:
+        """The group with the region that its worst point lies in, where its line was mapped."""
+        for region in regions:
+            track = self.tracks[region.profile]
+            if track.source is not source or track.line is not group.line:
+                continue
+            same = (region.kind, region.reason) == (group.interval.kind, group.interval.reason)
+            if same and group.worst in self._places(region):
+                found = self._group(region)
+                return replace(found, points=max(group.points, found.points), where=group.where)
+        return group
+
+    def _places(self, region: Region) -> Ints:
+        places: Ints = np.concatenate(self.tracks[region.profile].places)[region.members]
+        return places
+
+    def _group(self, region: Region) -> Group:
+        track = self.tracks[region.profile]
+        where = np.concatenate(track.places)
+        members, x = where[region.members], track.profile.x[region.members]
+        first = 0 if np.isnan(x[0]) else int(np.argmin(x))
+        last = 0 if np.isnan(x[0]) else int(np.argmax(x))
+        interval = Interval(
+            kind=region.kind,
+            severity=region.severity,
+            reason=region.reason,
+            members=members,
+            first=int(members[first]),
+            last=int(members[last]),
+            lo_exact=region.lo_exact,
+            hi_exact=region.hi_exact,
+            share=region.share,
+        )
+        special = "nan" if np.isnan(region.lo) else "infinite" if np.isinf(region.lo) and region.lo == region.hi else "finite"
+        worst = int(where[region.worst])
+        return Group(line=track.line, interval=interval, worst=worst, points=len(members), where=special)
+
+
+def hides(known: Verdicts, verdicts: Verdicts, *, graver: bool) -> npt.NDArray[np.bool_]:
+    """Points whose failure is known already: of any severity, or with `graver` of at least the same."""
+    fails = known.kind > 0
+    return fails & (known.severity <= verdicts.severity) if graver else fails
+
+
+def _distinct(groups: Sequence[Group]) -> list[Group]:
+    """Groups that came out as the same region are one."""
+    found: dict[tuple[object, ...], Group] = {}
+    for g in groups:
+        found.setdefault((id(g.line), g.interval.kind, g.interval.reason, g.interval.first, g.interval.last), g)
+    return list(found.values())
+
+
+def joined(parts: Sequence[Judged]) -> Judged:
+    """The points of all parts, one after another; lines are those of the first."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    verdicts = first.verdicts
+    for part in parts[1:]:
+        verdicts = verdicts.joined(part.verdicts)
+    limits = [p.limit for p in parts if p.limit is not None]
+    return Judged(
+        inputs={n: np.concatenate([p.inputs[n] for p in parts]) for n in first.inputs},
+        computed=np.concatenate([p.computed for p in parts]),
+        lower=Exact.concatenate([p.lower for p in parts]),
+        upper=Exact.concatenate([p.upper for p in parts]),
+        tie=np.concatenate([p.tie for p in parts]),
+        verdicts=verdicts,
+        lines=first.lines,
+        cotangent=first.cotangent,
+        limit=np.concatenate(limits) if len(limits) == len(parts) else None,
+    )
