@@ -64,6 +64,9 @@ def excused(
 ) -> Bools:
     """Which failing entries of one sample's flat `column` hold a computed value inside the range; NaN never does."""
     usable = ~np.isnan(computed)
+    if problem.has_nan:
+        # A NaN stands for any number: there is nothing to move.
+        return np.zeros(len(entries), dtype=bool)
     if not usable.any():
         return usable
     search = _Range(at_stand_ins(problem), wanted, column, entries, computed, centre, fmt)

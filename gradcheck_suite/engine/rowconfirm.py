@@ -47,6 +47,8 @@ def confirm_entry(
             value = by_mpmath(bits)[column][entry] if tie is None else _combined(tie, wanted, column, entry, bits)
             close = agrees(value, stated, fmt, slack)
             if close or bits >= most:
+                # What cancellation leaves of an exact 0 is no value.
+                value = mpmath.mpf(0) if close and stated.hi[0] == 0 else value
                 return Confirmed(decimal=digits(value, fmt, {"": np.inf if infinite else 0.0}), bits=bits, agrees=close)
         bits *= 4
 

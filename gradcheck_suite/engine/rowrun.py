@@ -341,8 +341,9 @@ class RowRunner:
         """What only another cotangent shows; samples that fail with the usual one are not repeated."""
         if self.case.direction != "backward":
             return []
-        failing = main.owner[main.verdicts.kind > 0]
-        rest = self.subject.small[~np.isin(self.subject.small, failing)]
+        # A set of gradients only grows with the cotangent: ties were judged with the first one.
+        known = [*main.owner[main.verdicts.kind > 0], *main.ties]
+        rest = self.subject.small[~np.isin(self.subject.small, known)]
         found = []
         for name, every in (("scaled", 1), ("one-hot", 3)):
             judged = self.subject.judged(self.column, "vector", name, rest[::every])

@@ -18,7 +18,7 @@ from gradcheck_suite.engine import against, rowcalls
 from gradcheck_suite.engine.calls import Raised
 from gradcheck_suite.engine.judge import Verdicts, judge
 from gradcheck_suite.engine.rowconditioning import excused
-from gradcheck_suite.engine.subdifferential import TieVerdict, judge_tie
+from gradcheck_suite.engine.subdifferential import Subdifferential, TieVerdict
 from gradcheck_suite.floats import Exact, Format, format_of
 from gradcheck_suite.formula.arrays import Problem, Reference, Wanted, reference, reference_mpmath
 from gradcheck_suite.inputs import cotangents
@@ -69,6 +69,7 @@ class RowSubject:
         self._references: dict[tuple[str, int], Reference] = {}
         self._by_mpmath: dict[tuple[str, int, int, int], dict[str, Any]] = {}
         self._ties: dict[tuple[str, str, str, int], TieVerdict] = {}
+        self._subdifferentials: dict[tuple[str, int, tuple[str, ...]], Subdifferential] = {}
         self._opponent: RowSubject | None = None
         self._judged: dict[tuple[str, str, str], RowJudged] = {}
 
@@ -258,14 +259,18 @@ class RowSubject:
         if key not in self._ties:
             called = self.called(k, path, cotangent)
             names = [f"{prefix}:{n}" for n in self.op.inputs if f"{prefix}:{n}" in called.columns]
-            self._ties[key] = judge_tie(
-                self.problem(self.samples[k]),
-                self.fmt,
-                self.wanted(cotangent, len(prefix)),
-                {n: called.columns[n] for n in names},
-                max_ulp=self.max_ulp,
-            )
+            computed = {n: called.columns[n] for n in names}
+            found = self._subdifferential(k, cotangent, tuple(names))
+            self._ties[key] = found.judge(computed, self.fmt, max_ulp=self.max_ulp)
         return self._ties[key]
+
+    def _subdifferential(self, k: int, cotangent: str, columns: tuple[str, ...]) -> Subdifferential:
+        key = (cotangent, k, columns)
+        if key not in self._subdifferentials:
+            order = len(columns[0].partition(":")[0])
+            problem = self.problem(self.samples[k])
+            self._subdifferentials[key] = Subdifferential(problem, self.wanted(cotangent, order), columns)
+        return self._subdifferentials[key]
 
     def _excused(self, judged: RowJudged) -> RowJudged:
         verdicts = judged.verdicts

@@ -1,7 +1,7 @@
 """Judging gradients at ties: is the computed gradient one element of the subdifferential, all inputs jointly?
 
 The Clarke subdifferential (Clarke 1983, "Optimization and Nonsmooth Analysis", theorem 2.5.1) is the convex hull of the
-limits of gradients at points nearby.  It is sampled as just that: exact gradients at x + 2^-200 s d for fixed directions
+limits of gradients at points nearby.  It is sampled as just that: exact gradients at x + 2^-1274 d for fixed directions
 d, then for the directions in which the computed gradient still lies outside, since the gradient of a convex function at
 x + t d is the element of the set that is extreme in the direction d.  Coordinate intervals would not do: a gradient whose
 entries are each possible may still belong to no single convex combination.  At a documented clamp the clamped and the
@@ -10,6 +10,7 @@ unclamped gradients span the set.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -18,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from flint import arb
 
-from gradcheck_suite.engine.nearest import chebyshev
+from gradcheck_suite.engine.nearest import Fit, chebyshev
 from gradcheck_suite.engine.rowconditioning import COTANGENT, DIRECTION, Signs, move
 from gradcheck_suite.floats import Exact, Format
 from gradcheck_suite.formula.arrays import Problem, Wanted, evaluate
@@ -29,8 +30,10 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 _STEP_BITS = (200, 260)
-# The scale of a zero input: below every float64, so that no kink at a tiny parameter is jumped over.
-_ZERO_SCALE = -1074
+# The scale of a step: below every float64, so that no kink at a tiny parameter is jumped over, and what a step adds to a
+# limit of 0 is smaller than every float.
+_SCALE = -1074
+_STEP_SLOPE = 60
 _SPARE_BITS = 512
 _RANDOM = 3
 _MOST_AXES = 24
@@ -67,12 +70,12 @@ class _Hull:
     bits: int = _STEP_BITS[0]
     vertices: list[Objects] = field(default_factory=list)
     points: list[Problem] = field(default_factory=list)
+    axes: bool = False
 
     def __post_init__(self) -> None:
         self.sizes = [np.size(x) for x in self.problem.inputs.values()]
         numbers = np.concatenate([np.abs(np.asarray(x, dtype=float)).reshape(-1) for x in self.problem.inputs.values()])
-        least = float(numbers.min(initial=1.0))
-        self.exponent = (_ZERO_SCALE if least == 0 else int(np.frexp(least)[1])) - self.bits
+        self.exponent = _SCALE - self.bits
         top = int(np.frexp(max(float(numbers.max(initial=1.0)), 1.0))[1])
         self.precision = top - self.exponent + _SPARE_BITS
 
@@ -121,37 +124,41 @@ class _Hull:
         first = self.vertices[0]
         out = np.zeros(len(first), dtype=bool)
         for vertex in self.vertices[1:]:
-            out |= np.array([_differ(a, b) for a, b in zip(first, vertex, strict=True)])
+            out |= np.array([self.differ(a, b) for a, b in zip(first, vertex, strict=True)])
         return out
 
+    def differ(self, a: arb, b: arb) -> bool:
+        """Whether two entries have different limits."""
+        return bool(abs(a - b) > _SAME * (abs(a) + abs(b)) + self.floor())
 
-def _differ(a: arb, b: arb) -> bool:
-    # 2^-1400 is below every float; limits that are both 0 may differ by what the step itself contributes.
-    return bool(abs(a - b) > _SAME * (abs(a) + abs(b)) + arb((1, -1400)))
+    def floor(self) -> arb:
+        """What a step may contribute to a gradient, as long as second derivatives are below 2^60 times it."""
+        largest = max((float(abs(ball).mid()) for ball in self.vertices[0]), default=0.0)
+        return arb((1, self.exponent + _STEP_SLOPE)) * max(largest, 1.0)
 
 
-def judge_tie(
-    problem: Problem, fmt: Format, wanted: Wanted, computed: Mapping[str, Floats], *, max_ulp: float
-) -> TieVerdict:
-    """Judge the computed gradients (columns of one order, flat) of a problem at a tie.
+class Subdifferential:
+    """The set of gradients of a problem at a tie (`columns` of one order), against which any computed gradient is judged.
 
     Second derivatives are not judged where the first is a set.  Where no finite hull exists, nothing is judged.
     """
-    columns = tuple(computed)
-    got = np.concatenate(list(computed.values()))
-    hull = _Hull(problem, wanted, columns)
-    if hull.spanned_by_clamps():
-        if wanted.order >= 2 and _first_is_set(problem, wanted, columns):
-            return _verdict(columns, computed, _exact(hull, None, got), undefined=np.ones(len(got), dtype=bool))
-        return _judged(hull, fmt, computed, got, max_ulp)
-    for direction in _first_directions(sum(hull.sizes)):
-        hull.add(direction)
-    if not hull.vertices or not _settles(hull, wanted):
-        return _verdict(columns, computed, _exact(hull, None, got), undefined=np.ones(len(got), dtype=bool))
-    if wanted.order >= 2 and _first_is_set(problem, wanted, columns):
-        return _verdict(columns, computed, _exact(hull, None, got), undefined=np.ones(len(got), dtype=bool))
-    _axes(hull)
-    return _judged(hull, fmt, computed, got, max_ulp)
+
+    def __init__(self, problem: Problem, wanted: Wanted, columns: tuple[str, ...]) -> None:
+        self.hull = hull = _Hull(problem, wanted, columns)
+        clamps_alone = hull.spanned_by_clamps()
+        if not clamps_alone:
+            for direction in _first_directions(sum(hull.sizes)):
+                hull.add(direction)
+        self.exists = bool(hull.vertices) and (clamps_alone or _settles(hull))
+        if self.exists and wanted.order >= 2:
+            self.exists = not _first_is_set(problem, wanted, columns)
+
+    def judge(self, computed: Mapping[str, Floats], fmt: Format, *, max_ulp: float) -> TieVerdict:
+        """Whether the computed gradients (flat, one array a column) are one element of the set, all inputs jointly."""
+        got = np.concatenate([computed[c] for c in self.hull.columns])
+        if not self.exists:
+            return _verdict(computed, _exact(self.hull, None, got), undefined=np.ones(len(got), dtype=bool))
+        return _judged(self.hull, fmt, computed, got, max_ulp)
 
 
 def _first_directions(size: int) -> Iterator[Floats]:
@@ -163,6 +170,7 @@ def _first_directions(size: int) -> Iterator[Floats]:
 
 def _axes(hull: _Hull) -> None:
     """Along each entry that a gradient changes with, with generic noise that no tie survives."""
+    hull.axes = True
     size = sum(hull.sizes)
     rng = np.random.RandomState(7)
     affected = np.flatnonzero(hull.varies())
@@ -172,15 +180,15 @@ def _axes(hull: _Hull) -> None:
         hull.add(direction)
 
 
-def _settles(hull: _Hull, wanted: Wanted) -> bool:
+def _settles(hull: _Hull) -> bool:
     """Whether the gradients are limits: those a smaller step away are the same. One that grows has no finite hull."""
-    nearer = _Hull(hull.problem, wanted, hull.columns, _STEP_BITS[1])
-    for direction in _first_directions(sum(hull.sizes)):
+    nearer = _Hull(hull.problem, hull.wanted, hull.columns, _STEP_BITS[1])
+    for direction in itertools.islice(_first_directions(sum(hull.sizes)), 2):
         nearer.add(direction)
-    if len(nearer.vertices) != len(hull.vertices):
+    if not nearer.vertices or len(nearer.vertices) > len(hull.vertices):
         return False
     return not any(
-        _differ(a, b) for v, w in zip(hull.vertices, nearer.vertices, strict=True) for a, b in zip(v, w, strict=True)
+        hull.differ(a, b) for v, w in zip(hull.vertices, nearer.vertices, strict=False) for a, b in zip(v, w, strict=True)
     )
 
 
@@ -193,43 +201,39 @@ def _first_is_set(problem: Problem, wanted: Wanted, columns: tuple[str, ...]) ->
 
 
 def _judged(hull: _Hull, fmt: Format, computed: Mapping[str, Floats], got: Floats, max_ulp: float) -> TieVerdict:
-    columns = tuple(computed)
     member = hull.varies()
     if not np.isfinite(got[member]).all() or not member.any():
-        return _verdict(columns, computed, _exact(hull, None, got), member=member)
+        return _verdict(computed, _exact(hull, None, got), member=member)
     fit = _search(hull, fmt, got, member, max_ulp)
-    inside, undecided = fit.gap <= 1.0, False
-    ill = False
-    if not inside:
-        undecided = fit.bound <= 1.0
-        ill = _inside_when_moved(hull, fmt, got, member, max_ulp)
-    nearest = _exact(hull, fit.weights, got, keep=member if inside else None)
-    kept = [(w, p) for w, p in zip(fit.weights, hull.points, strict=False) if w > 0]
+    if fit.gap > 1.0 and not hull.axes:
+        _axes(hull)
+        fit = _search(hull, fmt, got, member, max_ulp)
+    inside = fit.gap <= 1.0
+    kept = [(w, p) for w, p in zip(fit.weights, hull.points, strict=True) if w > 0]
     return _verdict(
-        columns,
         computed,
-        nearest,
+        _exact(hull, fit.weights, got, keep=member if inside else None),
         member=member,
-        open_entries=member & undecided,
-        ill_conditioned=ill,
+        open_entries=member if not inside and fit.bound <= 1.0 else None,
+        ill_conditioned=not inside and _inside_when_moved(hull, fmt, got, member, max_ulp),
         weights=tuple(float(w) for w, _ in kept),
         steps=tuple(_dyadic_problem(p) for _, p in kept),
     )
 
 
-def _search(hull: _Hull, fmt: Format, got: Floats, member: Bools, max_ulp: float) -> Any:
+def _search(hull: _Hull, fmt: Format, got: Floats, member: Bools, max_ulp: float) -> Fit:
     """Ask for extreme elements in the direction of the gap until the gap is gone or no longer closes."""
     fit = chebyshev(_gaps(hull, fmt, got, member, max_ulp))
     size = sum(hull.sizes)
+    noise = np.random.RandomState(5).uniform(-1.0, 1.0, size) * 2.0**-24
     for _ in range(_MOST_QUERIES):
         if fit.gap <= 1.0:
             break
-        known, before = len(hull.vertices), fit.norm
+        before = fit.norm
         direction = np.zeros(len(got))
         direction[member] = -fit.residual / _tolerance(hull, fmt, member, max_ulp)
-        hull.add(direction[:size] * np.linspace(1.0, 1.0 + 2.0**-20, size))
-        if len(hull.vertices) == known:
-            break
+        # Noise, for no tie survives a generic direction.
+        hull.add(direction[:size] / np.abs(direction[:size]).max() + noise)
         fit = chebyshev(_gaps(hull, fmt, got, member, max_ulp))
         if fit.norm >= before * (1 - 2.0**-20):
             break
@@ -281,7 +285,8 @@ def _exact(hull: _Hull, weights: Floats | None, got: Floats, keep: Bools | None 
         else:
             total = sum(arb(float(w)) for w in weights)
             combined = sum(v * (arb(float(w)) / total) for w, v in zip(weights, hull.vertices, strict=True) if w)
-        exact = Exact.from_man_exp([_dyadic(b) for b in combined], rad=2.0**-70)
+        floor = hull.floor()
+        exact = Exact.from_man_exp([(0, 0) if abs(b) < floor else b.mid().man_exp() for b in combined], rad=2.0**-70)
     return exact if keep is None else exact.put(keep, Exact.from_float64(got[keep]))
 
 
@@ -297,13 +302,7 @@ def _dyadic_problem(problem: Problem) -> Problem:
     return replace(problem, inputs=inputs)
 
 
-def _dyadic(ball: arb) -> tuple[Any, Any]:
-    # What the step leaves of a limit of 0 is no value.
-    return (0, 0) if abs(ball) < arb((1, -1400)) else ball.mid().man_exp()
-
-
 def _verdict(
-    columns: tuple[str, ...],
     computed: Mapping[str, Floats],
     nearest: Exact,
     *,
@@ -314,7 +313,7 @@ def _verdict(
 ) -> TieVerdict:
     """Flat arrays cut into columns."""
     ends = np.cumsum([len(c) for c in computed.values()])
-    windows = {c: slice(int(end) - len(computed[c]), int(end)) for c, end in zip(columns, ends, strict=True)}
+    windows = {c: slice(int(end) - len(computed[c]), int(end)) for c, end in zip(computed, ends, strict=True)}
     none = np.zeros(int(ends[-1]), dtype=bool)
 
     def cut(flags: Bools | None) -> dict[str, Bools]:

@@ -58,6 +58,11 @@ class Problem:
         return sum(_array(x).size for x in self.inputs.values())
 
     @property
+    def has_nan(self) -> bool:
+        """Whether a number of the call is NaN."""
+        return bool(_count(self, np.isnan))
+
+    @property
     def finite(self) -> bool:
         """Whether no number of the call is infinite or NaN."""
         return not _count(self, lambda x: ~np.isfinite(x))
@@ -237,15 +242,18 @@ def _at_infinity(problem: Problem, fmt: Format, wanted: Wanted) -> Reference:
     """Where all stand-ins round to one element of the format, that is exact; elsewhere the result is undefined."""
     rounded: dict[str, Floats] = {}
     agreed: dict[str, Bools] = {}
+    tie = False
     for exponents in _orders(_count(problem, np.isinf)):
         found = enclose(at_stand_ins(problem, exponents), fmt, wanted)
         for n, column in found.exact(fmt).items():
             value = round_exact(column, fmt)
             rounded.setdefault(n, value)
+            tie |= found.tie
             agreed[n] = agreed.get(n, True) & (value == rounded[n])
     return Reference(
         columns={n: Exact.from_float64(np.where(agreed[n], r, np.nan)) for n, r in rounded.items()},
-        undefined={n: ~a for n, a in agreed.items()},
+        # Limits of sets of gradients are not judged.
+        undefined={n: ~a | (tie and n != "value") for n, a in agreed.items()},
         open={n: np.zeros(len(a), dtype=bool) for n, a in agreed.items()},
         nan_expected=np.zeros(len(rounded["value"]), dtype=bool),
         tie=False,

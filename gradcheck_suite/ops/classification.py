@@ -306,7 +306,7 @@ def _margin_rows(fmt: Format, margin: float) -> Iterator[tuple[Any, str, str, fl
         yield round_to([gap, 0.0, 0.0, gap / 2], fmt), f"scores with gaps {name} the margin", "gap", float(gap)
     yield np.zeros(4), "equal scores", "gap", 0.0
     yield round_to([0.5, -1.25, 2.0, 0.125], fmt), "ordinary scores", "scale", 1.0
-    yield round_to(np.array([0.5, -1.25, 2.0, 0.125]) * fmt.max / 4, fmt), "scores at the end of the format", "scale", fmt.max / 4
+    yield round_to(np.array([0.5, -1.25, 2.0, 0.125]) * (fmt.max / 4), fmt), "scores at the end of the format", "scale", fmt.max / 4
     yield round_to(np.array([0.5, -1.25, 2.0, 0.125]) * 1e-6, fmt), "tiny scores", "scale", 1e-6
     yield np.array([0.0, np.inf, 1.0, -1.0]), "an infinite score", "infinite entries", 1.0
     yield np.array([0.0, -np.inf, 1.0, -1.0]), "a score of -inf", "infinite entries", -1.0
