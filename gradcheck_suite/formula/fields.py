@@ -17,9 +17,9 @@ import mpmath
 from flint import arb
 from flint import ctx as _flint
 
-# Arguments of exp beyond 2^1200 only arise where an infinite input is replaced by a huge finite one; exp of the bound is
-# already outside every format by a factor of 2^(2^1200), and exp of 2^5000 itself would cost a second in mpmath.
-_EXP_LIMIT = mpmath.mpf(2) ** 1200
+# exp(+-2^64) is outside every format by a factor of 2^(2^64), which no product of format numbers brings back; mpmath would
+# take milliseconds for the exponential of a large float64 and seconds for that of 2^5000.
+_EXP_LIMIT = mpmath.mpf(2) ** 64
 # erfc(2^60) < 2^-(2^119): no format, and no bound used here, can tell it from 0.  mpmath raises OverflowError there.
 _ERFC_LIMIT = mpmath.mpf(2) ** 60
 

@@ -331,9 +331,10 @@ def _limit(near: Exact, nearer: Exact) -> tuple[Exact, Bools]:
     A limit shows as the same number to 40 bits, a limit of 0 as one that shrinks with the step; what grows has none.
     """
     with np.errstate(invalid="ignore", over="ignore"):
-        v, w = np.abs(near.to_float64()), np.abs(nearer.to_float64())
-        gap = np.abs(near.to_float64() - nearer.to_float64())
-        vanishes = w <= 2.0**-20 * v
-        settled = vanishes | (gap <= 2.0**-40 * np.maximum(v, w) + 2.0**-1070)
+        here, closer = near.to_float64(), nearer.to_float64()
+        size = np.maximum(np.abs(here), np.abs(closer))
+        vanishes = (np.abs(closer) <= 2.0**-20 * np.abs(here)) & np.isfinite(here)
+        # Past the range of binary64 both are infinite.
+        settled = vanishes | (here == closer) | (np.abs(here - closer) <= 2.0**-40 * size + 2.0**-1070)
     where = np.flatnonzero(vanishes)
     return near.put(where, Exact.from_float64(np.zeros(len(where)))), settled

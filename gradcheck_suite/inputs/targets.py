@@ -74,7 +74,7 @@ class Landscape:
     """What is special about an op's inputs: `landmarks` of the first, `partners` of the others by name.
 
     `offsets` are distances between the first two at which something happens; `domain` marks points that may be judged.
-    Where an input has no partners listed, the usual targets stand in.
+    Where an input has no partners listed, the usual targets stand in; one that has is infinite only where the list says.
     """
 
     names: tuple[str, ...]
@@ -129,7 +129,8 @@ def _lines(fmt: Format, wanted: Landscape, count: int, seed: int) -> Iterator[tu
         yield _sweep(first, x, context)
     middles = _of(fmt, [1.0, *wanted.landmarks[:2], -0.5, 37.0])
     for k, name in enumerate(others):
-        swept = spread(fmt, wanted.partners.get(name, ()), share // 2, seed + 1 + k)
+        swept = spread(fmt, [p for p in wanted.partners.get(name, ()) if np.isfinite(p)], share // 2, seed + 1 + k)
+        swept = swept[~np.isinf(swept) | np.isin(swept, _infinities(wanted, name))]
         rest = [{n: v for n, v in context.items() if n != name} for context in contexts]
         for x, context in zip(middles, itertools.cycle(rest), strict=False):
             yield _sweep(name, swept, {first: float(x), **context})
@@ -219,8 +220,14 @@ def _specials(
     """Infinite and NaN inputs beside the first, each with a few ordinary and special ones."""
     first, *others = wanted.names
     x = np.array([-np.inf, -fmt.max, -1.5, 0.0, fmt.smallest_normal, 1.0, 37.0, np.inf, np.nan])
-    for name, value in itertools.product(others, (np.inf, -np.inf, np.nan)):
-        yield _sweep(first, x, {**contexts[0], name: value})
+    for name in others:
+        for value in (*_infinities(wanted, name), np.nan):
+            yield _sweep(first, x, {**contexts[0], name: value})
+
+
+def _infinities(wanted: Landscape, name: str) -> list[float]:
+    listed = wanted.partners.get(name, (np.inf, -np.inf))
+    return [x for x in listed if np.isinf(x)]
 
 
 def _scattered(

@@ -178,7 +178,7 @@ _KL_REDUCED: Final = (*_REDUCTIONS, {"reduction": "batchmean"})
     options=[{}, {"log_target": True}],
     reduced=[*_KL_REDUCED, *({**given, "log_target": True} for given in _KL_REDUCED)],
     landmarks=lambda p: (0.0, -1.0),
-    partners=lambda p: {"target": (-1.0, 0.0, -0.1, -88.7, -700.3, -1e-30) if p["log_target"] else _PROBABILITIES},
+    partners=lambda p: {"target": (-1.0, 0.0, -0.1, -88.7, -700.3, -np.inf) if p["log_target"] else _PROBABILITIES},
     offsets=lambda p: (0.0,) if p["log_target"] else (),
     domain=lambda p, v: (v["input"] <= 0) & ((v["target"] <= 0) if p["log_target"] else _unit("target", v)),
 )
@@ -233,7 +233,7 @@ def poisson_nll_loss(
     inputs=("input", "target", "var"),
     options=[{}, {"full": True}, *({"eps": v} for v in (0.1, 1e-30))],
     reduced=[*_REDUCTIONS, {"full": True}],
-    partners=lambda p: {"var": (1.0, p["eps"], 0.0, 0.3, 1e30, 1e-30, 2.0)},
+    partners=lambda p: {"var": (1.0, p["eps"], 0.0, 0.3, 1e30, 1e-30, np.inf)},
     offsets=lambda p: (0.0,),
     domain=lambda p, v: ~(v["var"] < 0),
 )
