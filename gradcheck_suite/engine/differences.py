@@ -1,4 +1,4 @@
-"""Comparing the ways of calling an op: where a path computes other bits than the vector path does, and what follows."""
+"""Comparing the ways of calling an op: where a path computes other bits than the vector path does."""
 
 from __future__ import annotations
 
@@ -77,7 +77,9 @@ def _computed(subject: Subject, column: str, path: str) -> tuple[Ints, Floats]:
     return where, columns[column]
 
 
-def _judged(subject: Subject, column: str, main: Judged, where: Ints, computed: Floats, differs: Bools) -> Judged:
+def _judged(
+    subject: Subject, column: str, main: Judged, where: Ints, computed: Floats, differs: Bools
+) -> Judged:
     """Verdicts of the path; only where bits differ is there anything to judge anew."""
     fresh = where[differs]
     found = subject.judge_column(subject.at(fresh), computed[differs], take(subject.reference, fresh), column)
@@ -119,5 +121,6 @@ def _replaced(size: int, where: Ints) -> Ints:
 
 def summary(differences: Sequence[Difference]) -> str:
     """Which paths differ from the vector path within the threshold, and at how many inputs."""
-    parts = [f"{paths.shown(d.path)} ({len(d.harmless)} of {len(d.judged.computed)} inputs)" for d in differences]
-    return ", ".join(parts)
+    return ", ".join(
+        f"{paths.shown(d.path)} ({len(d.harmless)} of {len(d.judged.computed)} inputs)" for d in differences
+    )

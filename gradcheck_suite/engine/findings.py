@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gradcheck_suite.engine.clusters import clusters, worst_member
 from gradcheck_suite.engine.judge import KINDS, REASONS, SEVERITIES, Verdicts
 from gradcheck_suite.floats import Format, to_ordinal
 from gradcheck_suite.inputs.targets import Line
 
 Floats = npt.NDArray[np.float64]
 
-_MOST_INTERVALS = 3
-"""Intervals per kind, reason and sign; more are joined across their smallest gaps."""
+_GAP = 8
+"""Good points that an interval may skip."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +42,8 @@ class Interval:
 class Group:
     """What becomes one finding: an interval on one line, with the worst point of its class on all lines.
 
-    Members of the interval, its ends and `worst` are indices of points; `points` counts the class on all lines,
-    `where` says what the inputs are there: "finite", "infinite" or "nan".
+    Members of the interval, its ends and `worst` are indices of points; `points` counts the class on all
+    lines, `where` says what the inputs are there: "finite", "infinite" or "nan".
     """
 
     line: Line
@@ -112,35 +113,16 @@ def shown(groups: Sequence[Group]) -> Group:
 def intervals(x: Floats, verdicts: Verdicts, fmt: Format) -> Iterator[Interval]:
     """Group the failing points of a probe by kind and reason; `x` rises, NaN last; every entry of `x` was judged.
 
-    The severity is the gravest of the members.  An end is exact where its neighbour is the next float and of another
-    class, and the interval holds no other.
+    The severity is the gravest of the members.  An end is exact where its neighbour is the next float and of
+    another class, and the interval holds no other.
     """
     classes = np.stack([verdicts.kind, verdicts.reason], axis=1)
     ordinals = np.where(np.isnan(x), 0, to_ordinal(np.where(np.isnan(x), 0.0, x), fmt))
     for key in np.unique(classes[verdicts.kind > 0], axis=0):
         members = np.flatnonzero((classes == key).all(axis=1))
-        for part in _sides(x, members):
-            for cluster in _clusters(part):
-                severity = int(verdicts.severity[cluster].min())
-                yield _interval(cluster, (key[0], severity, key[1]), ordinals, len(x))
-
-
-def _sides(x: Floats, members: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
-    """The members left of 0, at 0 and right of it, infinite and NaN: a reader thinks of them apart."""
-    values = x[members]
-    finite = np.isfinite(values)
-    for part in (values == -np.inf, finite & (values < 0), values == 0, finite & (values > 0), values == np.inf, np.isnan(values)):
-        if part.any():
-            yield members[part]
-
-
-def _clusters(members: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
-    """Cut where a gap is wider than everything on its smaller side: scattered points of a noisy class stay together."""
-    gaps = np.diff(members) - 1
-    size = np.arange(1, len(members))
-    cuts = np.flatnonzero(gaps > np.maximum(np.minimum(size, len(members) - size), 8))
-    widest = cuts[np.argsort(-gaps[cuts], kind="stable")][: _MOST_INTERVALS - 1]
-    return list(np.split(members, np.sort(widest) + 1))
+        for cluster in clusters(x, members, verdicts.kind > 0, least_gap=_GAP):
+            severity = int(verdicts.severity[cluster].min())
+            yield _interval(cluster, (key[0], severity, key[1]), ordinals, len(x))
 
 
 def _interval(members: npt.NDArray[np.int64], key: Any, ordinals: npt.NDArray[np.int64], size: int) -> Interval:
@@ -157,11 +139,3 @@ def _interval(members: npt.NDArray[np.int64], key: Any, ordinals: npt.NDArray[np
         hi_exact=clean and (last == size - 1 or bool(ordinals[last + 1] - ordinals[last] <= 1)),
         share=len(members) / (last - first + 1),
     )
-
-
-def worst_member(x: Floats, ulp: Floats, members: npt.NDArray[np.int64]) -> int:
-    """The index of the largest error; of equally bad ones the input of smallest magnitude, then the positive one."""
-    errors = ulp[members]
-    worst = members[errors == np.max(errors)]
-    size = np.abs(np.nan_to_num(x[worst], nan=np.inf))
-    return int(worst[np.lexsort((-x[worst], size))[0]])

@@ -1,8 +1,9 @@
-"""Regions of the lines of a sample: further points are judged where ends are searched, and kept with the others."""
+"""Regions of the lines of a sample: further points are judged where ends are searched, and kept."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from gradcheck_suite.engine.profiles import Profile
 from gradcheck_suite.engine.refusals import Raised
 from gradcheck_suite.engine.regions import Region, map_regions
 from gradcheck_suite.floats import Exact
+from gradcheck_suite.formula.points import Points
 from gradcheck_suite.inputs.targets import Line
 
 Floats = npt.NDArray[np.float64]
@@ -57,7 +59,8 @@ class Prober:
 
     def explore(self, sources: Sequence[Source], *, allowance: int) -> list[tuple[Judged, list[Group]]]:
         """Each source with the points that were tried, and the groups that become findings."""
-        chosen = [grouped(s.judged.lines, s.judged.inputs, s.judged.verdicts, self.subject.fmt) for s in sources]
+        fmt = self.subject.fmt
+        chosen = [grouped(s.judged.lines, s.judged.inputs, s.judged.verdicts, fmt) for s in sources]
         self.tracks = [t for s, groups in zip(sources, chosen, strict=True) for t in self._tracks(s, groups)]
         found = map_regions([t.profile for t in self.tracks], self._evaluate, allowance=allowance)
         out = []
@@ -98,42 +101,52 @@ class Prober:
         sizes = [len(x) for _, x in batch]
         inputs = {n: np.concatenate([b[n] for b in blocks]) for n in self.subject.names}
         cotangents = np.repeat([t.source.judged.cotangent for t in tracks], sizes)
-        starts = np.cumsum([0, *sizes])
-        spans = [np.arange(a, b) for a, b in zip(starts[:-1], starts[1:], strict=True)]
         points = self.subject.exact(inputs, order_of(self.column))
         own = self._computed(inputs, path, cotangents)
-        plain = self._computed(inputs, "vector", np.ones(len(cotangents))) if any(t.source.over for t in tracks) else {}
+        over = any(t.source.over for t in tracks)
+        plain = self._computed(inputs, "vector", np.ones(len(cotangents))) if over else {}
         found = {}
+        spans = [np.arange(a, b) for a, b in itertools.pairwise(np.cumsum([0, *sizes]))]
         for (i, _), track, span, beyond in zip(batch, tracks, spans, outside, strict=True):
-            given, exact = {n: x[span] for n, x in inputs.items()}, take(points, span)
-            columns = {n: c[span] for n, c in own.items()}
-            judged = self.subject.judge_column(
-                given, columns[self.column], exact, self.column,
-                cotangent=track.source.judged.cotangent, together=columns,
-            )  # fmt: skip
+            exact = take(points, span)
+            judged = self._judged(inputs, own, exact, span, track.source.judged.cotangent)
             hidden = beyond
             if track.source.over:
-                before = {n: c[span] for n, c in plain.items()}
-                known = self.subject.judge_column(given, before[self.column], exact, self.column, together=before)
-                hidden = beyond | hides(known.verdicts, judged.verdicts, graver=track.source.graver)
+                known = self._judged(inputs, plain, exact, span, 1.0).verdicts
+                hidden = beyond | hides(known, judged.verdicts, graver=track.source.graver)
                 hidden |= judged.verdicts.mild & (path != "vector")
             judged = replace(judged, verdicts=judged.verdicts.without(hidden))
             found[i] = judged.verdicts
             self._keep(track, judged)
         return found
 
+    def _judged(
+        self,
+        inputs: Mapping[str, Floats],
+        computed: Mapping[str, Floats],
+        exact: Points,
+        span: Ints,
+        cotangent: float,
+    ) -> Judged:
+        """Verdicts on some of the points of a call, `exact` being theirs."""
+        columns = {n: c[span] for n, c in computed.items()}
+        given = {n: x[span] for n, x in inputs.items()}
+        return self.subject.judge_column(
+            given, columns[self.column], exact, self.column, cotangent=cotangent, together=columns
+        )
+
     def _computed(self, inputs: dict[str, Floats], path: str, cotangents: Floats) -> dict[str, Floats]:
-        """What torch computes, as if the points were part of the sample. Raises Exhausted where it does not work."""
+        """What torch computes, as on the sample. Raises Exhausted where it does not work."""
         order = self.subject.order_of(self.column)
         plain = bool((cotangents == 1).all())
         try:
             return self.subject.run(inputs, order, path, None if plain else cotangents).columns
         except Raised as error:
-            # The op works on the sample: what this input brings out is beyond the boundary that is searched.
+            # The op works on the sample: what this input brings out is no end of a region.
             raise Exhausted from error
 
     def _outside(self, track: _Track, block: dict[str, Floats]) -> npt.NDArray[np.bool_]:
-        """Points outside the op's domain, whose place a point of the sample takes, for the op may refuse them."""
+        """Points outside the op's domain; a point of the sample takes their place, for the op may refuse them."""
         domain = self.subject.op.domain
         size = len(next(iter(block.values())))
         if domain is None:
@@ -185,9 +198,8 @@ class Prober:
             hi_exact=region.hi_exact,
             share=region.share,
         )
-        special = "nan" if np.isnan(region.lo) else "infinite" if np.isinf(region.lo) and region.lo == region.hi else "finite"
         worst = int(where[region.worst])
-        return Group(line=track.line, interval=interval, worst=worst, points=len(members), where=special)
+        return Group(line=track.line, interval=interval, worst=worst, points=len(members), where=_where(region))
 
 
 def hides(known: Verdicts, verdicts: Verdicts, *, graver: bool) -> npt.NDArray[np.bool_]:
@@ -196,11 +208,18 @@ def hides(known: Verdicts, verdicts: Verdicts, *, graver: bool) -> npt.NDArray[n
     return fails & (known.severity <= verdicts.severity) if graver else fails
 
 
+def _where(region: Region) -> str:
+    if np.isnan(region.lo):
+        return "nan"
+    return "infinite" if np.isinf(region.lo) and region.lo == region.hi else "finite"
+
+
 def _distinct(groups: Sequence[Group]) -> list[Group]:
     """Groups that came out as the same region are one."""
     found: dict[tuple[object, ...], Group] = {}
     for g in groups:
-        found.setdefault((id(g.line), g.interval.kind, g.interval.reason, g.interval.first, g.interval.last), g)
+        i = g.interval
+        found.setdefault((id(g.line), i.kind, i.reason, i.first, i.last), g)
     return list(found.values())
 
 

@@ -27,7 +27,7 @@ ALLOWANCES = {"quick": 800, "default": 2000, "thorough": 40_000}
 """Evaluations that the ends of one case may take, by budget."""
 
 FURTHER_ALLOWANCE = 800
-"""Evaluations that the ends which only other cotangents show, and those that only other paths show, may take."""
+"""Evaluations that the ends which only other cotangents, or only other paths show may take."""
 
 _FADING = KINDS.index("inaccurate")
 _ILL_CONDITIONED = REASONS.index("ill-conditioned")
