@@ -31,7 +31,7 @@ from gradcheck_suite.ops.record import Params, Sample
 
 
 def _mask_out(m: Context, scores: Array, allowed: Any) -> Array:
-    """Scores of -inf where a plain boolean array is false; a row without any key has no softmax, nor gradients."""
+    """Scores of -inf where a plain boolean array is false; a row without any key has no softmax at all."""
     kept = np.broadcast_to(allowed, scores.shape)
     empty = np.broadcast_to(~kept.any(-1, keepdims=True), scores.shape)
     masked = m.select(kept, scores, -m.inf)
@@ -63,7 +63,7 @@ def scaled_dot_product(
     scale: Any = None,
     enable_gqa: bool = False,
 ) -> Array:
-    """softmax(scale q k^T + mask) v, scale = 1/sqrt(E) by default; a boolean mask is true for keys to attend to."""
+    """softmax(scale q k^T + mask) v, scale = 1/sqrt(E) by default; a boolean mask is true for keys in use."""
     if enable_gqa:
         heads = np.repeat(np.arange(key.shape[-3]), query.shape[-3] // key.shape[-3])
         key, value = key[..., heads, :, :], value[..., heads, :, :]
@@ -309,8 +309,8 @@ def _packed_samples(params: Params, fmt: Format, *, budget: str, seed: int) -> I
             "out_proj_weight": weights(_EMBEDDING, _EMBEDDING, 4),
             "out_proj_bias": weights(1, _EMBEDDING, 1)[0],
         }
-        # The key's bias moves all scores of a query alike, so that its gradient is 0 whatever the other numbers are:
-        # what torch computes there is rounding noise. It takes part as a constant.
+        # The key's bias moves all scores of a query alike: its gradient is 0 whatever the other numbers are,
+        # and what torch computes there is rounding noise. It takes part as a constant.
         given = {"key_bias": weights(1, _EMBEDDING, 8)[0], **extra}
         yield Sample(inputs=inputs, extra=given, label=case.label, probe=case.probe, at=case.at)
 
