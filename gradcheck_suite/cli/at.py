@@ -93,16 +93,26 @@ def _block(explanation: Explanation) -> Iterable[str]:
     yield explanation.direction + (f" with respect to {explanation.wrt}" if explanation.wrt else "")
     for name, value in explanation.inputs.items():
         yield f"  {name:<10} {_both(value) if isinstance(value, float) else value}"
-    if explanation.got is not None:
+    if len(explanation.entries) > 1:
+        yield from _table(explanation)
+    elif explanation.got is not None:
         yield f"  computed   {_both(explanation.got)}"
         yield f"  exact      {explanation.exact}"
-    if explanation.ulp is not None:
+    if explanation.ulp is not None and len(explanation.entries) <= 1:
         yield f"  error      {explanation.ulp:.6g} ULP"
     if explanation.condition is not None:
         yield f"  condition  {explanation.condition:.6g}"
     yield f"  verdict    {_verdict(explanation)}"
     if explanation.sentence:
         yield f"  {explanation.sentence}"
+
+
+def _table(explanation: Explanation) -> Iterable[str]:
+    """Every entry on a line of its own: computed, exact, error."""
+    yield f"  {'entry':<10} {'computed':<26} {'exact':<32} error in ULP"
+    for entry in explanation.entries:
+        mark = f"  {entry.kind}" if entry.kind else ""
+        yield f"  {entry.index:<10} {entry.got!r:<26} {entry.exact:<32} {entry.ulp:.6g}{mark}"
 
 
 def _both(value: float) -> str:

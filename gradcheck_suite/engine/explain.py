@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,10 @@ import numpy as np
 from gradcheck_suite.engine import wording
 from gradcheck_suite.engine.calls import Raised, Unsupported
 from gradcheck_suite.engine.cases import Case
+from gradcheck_suite.engine.explanation import Explanation, unjudged, verdict_of
 from gradcheck_suite.engine.judge import KINDS, REASONS, SEVERITIES
 from gradcheck_suite.engine.pointwise import Subject
+from gradcheck_suite.engine.rowexplain import explain_sample, sample_of
 from gradcheck_suite.engine.rowrun import columns_of
 from gradcheck_suite.engine.run import CaseRunner
 from gradcheck_suite.errors import UsageError, suggest
@@ -20,28 +21,6 @@ from gradcheck_suite.floats import format_of, round_to
 from gradcheck_suite.ops.record import Op
 from gradcheck_suite.ops.variants import TENSOR, at_variant
 from gradcheck_suite.options import Settings
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation:
-    """One quantity at one input.
-
-    `got` is what torch computed, `exact` has 25 digits, `ulp` is the error.  `condition` is the relative condition
-    number, the sum of |x f'(x) / f(x)| over the inputs, where it is known.  `verdict` is "ok", "finding", "excused", "undefined", "inconclusive" or
-    "unsupported".
-    """
-
-    direction: str
-    wrt: str | None
-    inputs: dict[str, Any]
-    got: float | None
-    exact: str
-    ulp: float | None
-    condition: float | None
-    verdict: str
-    kind: str | None
-    severity: str | None
-    sentence: str
 
 
 def explain(
@@ -59,12 +38,16 @@ def explain(
     """
     check_parameters(op, variant)
     fmt = format_of(dtype)
+    chosen = {**op.variants[0], **variant, **{n: TENSOR for n in inputs if n in op.optional}}
+    called = at_variant(op, chosen)
+    if not called.pointwise:
+        sample = sample_of(called, chosen, inputs, fmt)
+        cases = [Case(op=called, variant=chosen, dtype=dtype, direction=direction) for direction in directions]
+        return [found for case in cases for found in explain_sample(case, sample, settings)]
     known = (*op.inputs, *op.extras, *op.optional)
     unknown = [n for n in inputs if n not in known]
     if unknown:
         raise UsageError(f"{op.name} has no input {unknown[0]!r}. {suggest(unknown[0], known)}")
-    chosen = {**op.variants[0], **variant, **{n: TENSOR for n in inputs if n in op.optional}}
-    called = at_variant(op, chosen)
     point = {n: round_to(np.array([float(inputs[n])]), fmt) for n in (*called.inputs, *called.extras)}
     found = []
     for direction in directions:
@@ -92,14 +75,14 @@ def _one(
         outcome = subject.run({n: np.repeat(x, 64) for n, x in point.items()}, case.order, "vector")
     except (Unsupported, Raised) as error:
         verdict = "unsupported" if isinstance(error, Unsupported) else "finding"
-        return _unjudged(case, wrt, inputs, verdict, f"{label} {case.direction}: {error}")
+        return unjudged(case, wrt, inputs, verdict, f"{label} {case.direction}: {error}")
     points = subject.exact(point, case.order)
     together = {n: c[:1] for n, c in outcome.columns.items()}
     judged = subject.judge_column(point, together[column], points, column, together=together)
     runner = CaseRunner(case, subject, column, wrt, settings)
     witness, _ = runner._witness(judged, 0)
     v = judged.verdicts
-    verdict = _verdict(v, points.undefined[column])
+    verdict = verdict_of(v, points.undefined[column])
     kind = KINDS[v.kind[0]] or None
     got = float(judged.computed[0])
     return Explanation(
@@ -115,32 +98,6 @@ def _one(
         severity=SEVERITIES[v.severity[0]] or None,
         sentence=_sentence(case, kind, verdict, v, inputs, got, witness),
     )
-
-
-def _unjudged(case: Case, wrt: str | None, inputs: dict[str, float], verdict: str, sentence: str) -> Explanation:
-    return Explanation(
-        direction=case.direction,
-        wrt=wrt,
-        inputs=inputs,
-        got=None,
-        exact="",
-        ulp=None,
-        condition=None,
-        verdict=verdict,
-        kind="raises" if verdict == "finding" else None,
-        severity="critical" if verdict == "finding" else None,
-        sentence=sentence,
-    )
-
-
-def _verdict(v: Any, undefined: Any) -> str:
-    if v.open[0]:
-        return "inconclusive"
-    if undefined[0] and not v.kind[0]:
-        return "undefined"
-    if not v.kind[0]:
-        return "ok"
-    return "excused" if SEVERITIES[v.severity[0]] == "info" else "finding"
 
 
 def _condition(points: Any, point: Mapping[str, Any], column: str) -> float | None:

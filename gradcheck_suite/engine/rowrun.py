@@ -172,7 +172,7 @@ class RowRunner:
 
     def _finding(self, judged: RowJudged, group: Group) -> Finding:
         i = self._simplest(judged, group.members)
-        witness, confirmed = self._witness(judged, i)
+        witness, confirmed = self.witness(judged, i)
         lo, hi, share, points = self._extent(judged, group)
         parts = [group.kind, group.reason or "", judged.path, group.probe.replace(" ", "-")]
         parts.append("" if judged.cotangent == "mixed" else f"cotangent={judged.cotangent}")
@@ -216,7 +216,7 @@ class RowRunner:
             self.case.direction,
             self.wrt if len(self.case.op.inputs) > 1 else None,
             kind=group.kind,
-            where=words.place(sample, self._index(judged, i), judged.cotangent),
+            where=words.place(sample, self.index(judged, i), judged.cotangent),
             got=float(judged.computed[i]),
             exact=witness.exact,
             ulp=witness.ulp,
@@ -227,7 +227,7 @@ class RowRunner:
             text += f" Documented: {self.case.op.documented_reason}."
         return text
 
-    def _index(self, judged: RowJudged, i: int) -> tuple[int, ...]:
+    def index(self, judged: RowJudged, i: int) -> tuple[int, ...]:
         """The entry's place in its tensor; with several outputs, the number of the output comes first."""
         k, flat = int(judged.owner[i]), int(judged.entry[i])
         if self.wrt is not None:
@@ -242,7 +242,8 @@ class RowRunner:
             flat -= size
         raise IndexError(flat)
 
-    def _witness(self, judged: RowJudged, i: int) -> tuple[Witness, str | None]:
+    def witness(self, judged: RowJudged, i: int) -> tuple[Witness, str | None]:
+        """One entry as a document states it, and the precision at which mpmath confirmed it."""
         sample = self.subject.samples[judged.owner[i]]
         got = float(judged.computed[i])
         decimal, confirmed = self._confirm(judged, i)
@@ -262,12 +263,13 @@ class RowRunner:
     def _inputs(self, judged: RowJudged, i: int, sample: Sample) -> dict[str, Any]:
         inputs = {n: written(x) for n, x in (*sample.inputs.items(), *sample.extra.items())}
         if self.wrt is not None:
-            inputs["cotangent"] = written(self._cotangent(judged, i))
-        if index := self._index(judged, i):
+            inputs["cotangent"] = written(self.cotangent(judged, i))
+        if index := self.index(judged, i):
             inputs["entry"] = list(index)
         return inputs
 
-    def _cotangent(self, judged: RowJudged, i: int) -> Floats:
+    def cotangent(self, judged: RowJudged, i: int) -> Floats:
+        """The cotangent under which an entry was computed, in the shape of the output where there is one."""
         shapes = self.subject.called(int(judged.owner[i]), judged.path, judged.cotangent).shapes
         flat = self.subject.pattern(judged.cotangent)(sum(int(np.prod(s)) for s in shapes))
         return flat.reshape(shapes[0]) if len(shapes) == 1 else flat
@@ -301,8 +303,8 @@ class RowRunner:
             dtype=self.case.dtype,
             direction=self.case.direction,
             wrt=self.wrt,
-            index=self._index(judged, i),
-            cotangent=self._cotangent(judged, i),
+            index=self.index(judged, i),
+            cotangent=self.cotangent(judged, i),
             tangents={n: cotangents.direction(np.size(x)).reshape(np.shape(x)) for n, x in sample.inputs.items()},
             exact=exact,
             path=judged.path,
@@ -397,7 +399,7 @@ class RowRunner:
         judged = np.flatnonzero(~np.isnan(main.verdicts.ulp))
         worst = judged[main.verdicts.ulp[judged] == main.verdicts.ulp[judged].max()]
         i = min(worst, key=lambda j: self._sample_size(int(main.owner[j])))
-        witness, _ = self._witness(main, int(i))
+        witness, _ = self.witness(main, int(i))
         return Worst(inputs=witness.inputs, got=witness.got, exact=witness.exact, ulp=witness.ulp)
 
     def _bare(self, verdict: str, note: str, findings: tuple[Finding, ...], started: float) -> Result:

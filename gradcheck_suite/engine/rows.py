@@ -60,7 +60,17 @@ class RowJudged:
 class RowSubject:
     """One variant of a sample-wise op in one dtype on its samples."""
 
-    def __init__(self, op: Op, variant: Mapping[str, Any], dtype: str, order: int, settings: Settings) -> None:
+    def __init__(
+        self,
+        op: Op,
+        variant: Mapping[str, Any],
+        dtype: str,
+        order: int,
+        settings: Settings,
+        *,
+        samples: tuple[Sample, ...] | None = None,
+    ) -> None:
+        self._given = samples
         self.op, self.variant, self.dtype, self.order, self.settings = op, dict(variant), dtype, order, settings
         self.fmt: Format = format_of(dtype)
         self.params, self.reals = op.params(variant), op.reals(variant)
@@ -81,7 +91,9 @@ class RowSubject:
 
     @cached_property
     def samples(self) -> tuple[Sample, ...]:
-        """The calls to judge."""
+        """The calls to judge: those that were given, or else those that the op states."""
+        if self._given is not None:
+            return self._given
         assert self.op.samples is not None, f"{self.op.name} is not pointwise and states no samples"
         found = self.op.samples(self.params, self.fmt, budget=self.settings.budget, seed=self.settings.seed)
         return tuple(s for s in found if self.order < 2 or _size(s) <= _LARGEST_SECOND)

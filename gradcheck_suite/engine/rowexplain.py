@@ -1,0 +1,149 @@
+"""One call of an op whose entries depend on each other, worked out entry by entry."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gradcheck_suite.engine import rowwording as words
+from gradcheck_suite.engine import wording
+from gradcheck_suite.engine.calls import Raised, Unsupported
+from gradcheck_suite.engine.cases import Case
+from gradcheck_suite.engine.explanation import Entry, Explanation, unjudged, verdict_of
+from gradcheck_suite.engine.judge import KINDS, REASONS, SEVERITIES
+from gradcheck_suite.engine.rowrun import RowRunner, columns_of
+from gradcheck_suite.engine.rows import RowJudged, RowSubject
+from gradcheck_suite.errors import UsageError, suggest
+from gradcheck_suite.floats import Format, round_to
+from gradcheck_suite.formula.arrays import sensitivities
+from gradcheck_suite.ops.record import Op, Sample
+from gradcheck_suite.options import Settings
+
+_LISTED = 16
+"""Entries up to which each is listed; of longer results only the worst one."""
+
+
+def sample_of(op: Op, variant: Mapping[str, Any], inputs: Mapping[str, Any], fmt: Format) -> Sample:
+    """The call that a user typed: numbers and nested lists by name.
+
+    Raises UsageError for a name that the op does not have, and for lists that form no array.
+    """
+    formula = list(inspect.signature(op.formula).parameters.values())[1:]
+    needed = [p.name for p in formula if p.default is p.empty and p.name not in variant]
+    known = tuple(dict.fromkeys([*op.inputs, *op.extras, *needed]))
+    for name in inputs:
+        if name not in known:
+            raise UsageError(f"{op.name} has no input {name!r}. {suggest(name, known)}")
+    missing = [n for n in known if n not in inputs]
+    if missing:
+        raise UsageError(f"{op.name} needs the input {missing[0]!r} too; write all inputs as JSON.")
+    arrays = {n: _array(n, value) for n, value in inputs.items()}
+    named = {n: round_to(arrays[n].astype(np.float64), fmt) for n in op.inputs}
+    rest = {n: x if x.dtype == np.int64 else round_to(x, fmt) for n, x in arrays.items() if n not in op.inputs}
+    return Sample(inputs=named, extra=rest, label="the call")
+
+
+def _array(name: str, value: Any) -> npt.NDArray[Any]:
+    try:
+        array = np.array(value)
+    except ValueError:
+        raise UsageError(f"the lists of input {name!r} have different lengths: write rows of one length.") from None
+    return array.astype(np.int64 if array.dtype.kind in "iub" else np.float64)
+
+
+def explain_sample(case: Case, sample: Sample, settings: Settings) -> Iterator[Explanation]:
+    """Every column of a direction at one call; where torch refuses or raises, one explanation that says so."""
+    subject = RowSubject(case.op, case.variant, case.dtype, case.order, settings, samples=(sample,))
+    inputs = {n: np.asarray(x).tolist() for n, x in (*sample.inputs.items(), *sample.extra.items())}
+    try:
+        subject.called(0)
+    except (Unsupported, Raised) as error:
+        verdict = "unsupported" if isinstance(error, Unsupported) else "finding"
+        text = f"{case.op.label(case.variant)} {case.dtype} {case.direction}: {error}"
+        yield unjudged(case, columns_of(case)[0][1], inputs, verdict, text)
+        return
+    for column, wrt in columns_of(case):
+        yield _explained(case, subject, column, wrt, inputs, settings)
+
+
+def _explained(
+    case: Case, subject: RowSubject, column: str, wrt: str | None, inputs: dict[str, Any], settings: Settings
+) -> Explanation:
+    judged = subject.judged(column)
+    runner = RowRunner(case, subject, column, wrt, settings)
+    v = judged.verdicts
+    # Of equally bad entries the first; entries that were not judged come last.
+    worst = int(np.argmax(np.nan_to_num(v.ulp, nan=-1.0)))
+    witness, _ = runner.witness(judged, worst)
+    shown = dict(inputs)
+    if wrt is not None:
+        shown["cotangent"] = runner.cotangent(judged, worst).tolist()
+    undefined = subject.reference(0).undefined[column]
+    verdict = verdict_of(v, undefined, worst)
+    kind = KINDS[v.kind[worst]] or None
+    listed = range(len(judged.computed)) if len(judged.computed) <= _LISTED else ()
+    return Explanation(
+        direction=case.direction,
+        wrt=wrt,
+        inputs=shown,
+        got=float(judged.computed[worst]),
+        exact=witness.exact,
+        ulp=float(v.ulp[worst]),
+        condition=_condition(subject, judged, worst),
+        verdict=verdict,
+        kind=kind,
+        severity=SEVERITIES[v.severity[worst]] or None,
+        sentence=_sentence(case, runner, judged, worst, verdict, kind, witness),
+        entries=tuple(_entry(runner, judged, i) for i in listed),
+    )
+
+
+def _entry(runner: RowRunner, judged: RowJudged, i: int) -> Entry:
+    index = runner.index(judged, i)
+    witness, _ = runner.witness(judged, i)
+    return Entry(
+        index="[" + ", ".join(map(str, index)) + "]" if index else "",
+        got=float(judged.computed[i]),
+        exact=witness.exact,
+        ulp=float(judged.verdicts.ulp[i]),
+        kind=KINDS[judged.verdicts.kind[i]] or None,
+    )
+
+
+def _condition(subject: RowSubject, judged: RowJudged, i: int) -> float | None:
+    """The sum of |z df/dz| over all numbers of the call, over |f|, for one entry."""
+    exact = float(judged.lower.to_float64()[i])
+    problem = subject.problem(subject.samples[0])
+    if not exact or not np.isfinite(exact) or not problem.finite or judged.tie[i]:
+        return None
+    wanted = subject.wanted(judged.cotangent, words.order_of(judged.column))
+    slopes = sensitivities(problem, wanted, judged.column, int(judged.entry[i]))
+    size = sum(float(np.abs(s).sum()) for s in slopes.values()) / abs(exact)
+    return size if np.isfinite(size) else None
+
+
+def _sentence(
+    case: Case, runner: RowRunner, judged: RowJudged, i: int, verdict: str, kind: str | None, witness: Any
+) -> str:
+    label = f"{case.op.label(case.variant)} {case.dtype}"
+    if kind is None:
+        what = wording.quantity(case.direction)
+        reason = {"undefined": "nothing is judged: the exact result is undefined there", "ok": "nothing wrong"}
+        return f"{label}: {what}: {reason.get(verdict, verdict)}."
+    sample = runner.subject.samples[0]
+    text = words.sentence(
+        case.op.label(case.variant),
+        case.dtype,
+        case.direction,
+        runner.wrt if len(case.op.inputs) > 1 else None,
+        kind=kind,
+        where=words.place(sample, runner.index(judged, i), judged.cotangent),
+        got=float(judged.computed[i]),
+        exact=witness.exact,
+        ulp=witness.ulp,
+    )
+    return f"{text} Excused: {REASONS[judged.verdicts.reason[i]]}." if verdict == "excused" else text
