@@ -73,6 +73,10 @@ class Context:
             value = elementwise(lambda a: Dual(a.v, self.field.base.zero), value)  # type: ignore[attr-defined]
         return Array(self.field, value)
 
+    def through(self, value: Any, carrier: Array) -> Array:
+        """The number `value` with the derivative of `carrier`: value + (carrier - stop(carrier)), without rounding."""
+        return node(self.field, self.stop(value).value, (carrier, lambda g: g))
+
     # --- smooth functions of one argument
 
     def _smooth(self, name: str, x: Any) -> Array:
