@@ -310,7 +310,8 @@ class Context:
             better = row > best
             best = self.where(better, row, best)
             winner = np.where(better.truth, i, winner)
-        return self.stack([self.const((winner == i).astype(np.int64)) for i in range(len(rows))], axis)
+        marks = [np.asarray(winner == i, dtype=np.int64) for i in range(len(rows))]
+        return self.stack([self.const(mark) for mark in marks], axis)
 
     def _split(self, x: Array, axis: int) -> list[Array]:
         index: list[Any] = [slice(None)] * x.ndim
