@@ -91,9 +91,9 @@ def _near_limit(exact: Exact, fmt: Format) -> Bools:
     with np.errstate(over="ignore"):
         reaches_up = (1.0 + exact.rad) * pow2(exact.exp - fmt.emax) >= 1.5
     below, above = exact.exp <= fmt.emax, exact.exp > fmt.emax + 1
-    near: Bools = np.where(below, reaches_up, np.where(above, _reaches_down(exact), at_edge)) & (
-        exact.rad > 0
-    )
+    # Two binades above the limit, only an enclosure as wide as its midpoint comes down to it.
+    reaches_down = _reaches_down(exact) & ((exact.exp == fmt.emax + 2) | (exact.rad >= 0.25))
+    near: Bools = np.where(below, reaches_up, np.where(above, reaches_down, at_edge)) & (exact.rad > 0)
     return near
 
 
