@@ -180,10 +180,12 @@ class Subject:
         cotangent: float = 1.0,
         together: Mapping[str, Floats] | None = None,
         lines: tuple[Line, ...] = (),
+        excuses: bool = True,
     ) -> Judged:
         """Verdicts on one column at some inputs, both rulers and the op's documented deviations applied.
 
-        `together` has all computed columns, for the joint judgement of several gradients at ties.
+        `together` has all computed columns, for the joint judgement of several gradients at ties.  Without `excuses`
+        only the first ruler is, which is enough to know which points fail at all.
         """
         values = dict(self._named(inputs))
         lower, upper = scaled(points.lower[column], cotangent), scaled(points.upper[column], cotangent)
@@ -202,7 +204,8 @@ class Subject:
             open_points=points.open[column],
             nan_expected=points.nan_expected if column == "value" else None,
         )
-        verdicts = self._excuse(values, computed, (lower, upper), verdicts, column, cotangent)
+        if excuses:
+            verdicts = self._excuse(values, computed, (lower, upper), verdicts, column, cotangent)
         if together is not None and points.vertices:
             verdicts = outside_jointly(
                 verdicts, together, column, self.op.inputs, points, self.fmt, self.max_ulp, cotangent

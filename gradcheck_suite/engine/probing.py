@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -13,7 +12,7 @@ from gradcheck_suite.engine.boundaries import Exhausted
 from gradcheck_suite.engine.findings import Group, Interval, grouped
 from gradcheck_suite.engine.judge import Verdicts
 from gradcheck_suite.engine.pointwise import Judged, Subject, order_of, take
-from gradcheck_suite.engine.profiles import Profile
+from gradcheck_suite.engine.profiles import Key, Profile, key_of
 from gradcheck_suite.engine.refusals import Raised
 from gradcheck_suite.engine.regions import Region, map_regions
 from gradcheck_suite.floats import Exact
@@ -39,6 +38,12 @@ class Source:
     graver: bool = False
     parts: list[Judged] = field(default_factory=list)
 
+    def add(self, judged: Judged) -> int:
+        """Keep further points; returns the index of the first."""
+        start = len(self.judged.computed) + sum(len(p.computed) for p in self.parts)
+        self.parts.append(judged)
+        return start
+
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Track:
@@ -57,10 +62,17 @@ class Prober:
         self.subject, self.column = subject, column
         self.tracks: list[_Track] = []
 
-    def explore(self, sources: Sequence[Source], *, allowance: int) -> list[tuple[Judged, list[Group]]]:
-        """Each source with the points that were tried, and the groups that become findings."""
+    def explore(
+        self, sources: Sequence[Source], *, allowance: int, once: bool = False
+    ) -> list[tuple[Judged, list[Group]]]:
+        """Each source with the points that were tried, and the groups that become findings.
+
+        With `once` a kind and reason is followed up in the first source that shows it, and not in the others.
+        """
         fmt = self.subject.fmt
         chosen = [grouped(s.judged.lines, s.judged.inputs, s.judged.verdicts, fmt) for s in sources]
+        if once:
+            chosen = _first_of_each(chosen)
         self.tracks = [t for s, groups in zip(sources, chosen, strict=True) for t in self._tracks(s, groups)]
         found = map_regions([t.profile for t in self.tracks], self._evaluate, allowance=allowance)
         out = []
@@ -74,14 +86,22 @@ class Prober:
 
     def _tracks(self, source: Source, groups: Sequence[Group]) -> list[_Track]:
         lines = {id(g.line): g.line for g in groups if not g.line.scattered}
-        return [self._track(source, line) for line in lines.values()]
+        wanted: dict[int, set[Key]] = {}
+        for g in groups:
+            wanted.setdefault(id(g.line), set()).add(key_of(g.interval.kind, g.interval.reason))
+        return [self._track(source, line, wanted[i]) for i, line in lines.items()]
 
-    def _track(self, source: Source, line: Line) -> _Track:
+    def _track(self, source: Source, line: Line, wanted: set[Key]) -> _Track:
         judged = source.judged
         members = np.arange(len(judged.computed), dtype=np.int64)[line.members]
         x = judged.inputs[line.probe][members]
-        exhaustive = self.subject.exhaustive and len(x) == len(self.subject.tuples)
-        profile = Profile(x, judged.verdicts.take(members), self.subject.fmt, exhaustive=exhaustive)
+        profile = Profile(
+            x,
+            judged.verdicts.take(members),
+            self.subject.fmt,
+            exhaustive=self.subject.exhaustive and len(x) == len(self.subject.tuples),
+            wanted=wanted if len(judged.lines) > 1 else None,
+        )
         return _Track(source=source, line=line, profile=profile, places=[members])
 
     # --- further points
@@ -97,7 +117,7 @@ class Prober:
     def _on_path(self, path: str, batch: Sequence[tuple[int, Floats]]) -> dict[int, Verdicts]:
         tracks = [self.tracks[i] for i, _ in batch]
         blocks = [t.line.at(x, self.subject.fmt) for t, (_, x) in zip(tracks, batch, strict=True)]
-        outside = [self._outside(t, b) for t, b in zip(tracks, blocks, strict=True)]
+        outside = np.concatenate([self._outside(t, b) for t, b in zip(tracks, blocks, strict=True)])
         sizes = [len(x) for _, x in batch]
         inputs = {n: np.concatenate([b[n] for b in blocks]) for n in self.subject.names}
         cotangents = np.repeat([t.source.judged.cotangent for t in tracks], sizes)
@@ -105,34 +125,41 @@ class Prober:
         own = self._computed(inputs, path, cotangents)
         over = any(t.source.over for t in tracks)
         plain = self._computed(inputs, "vector", np.ones(len(cotangents))) if over else {}
-        found = {}
-        spans = [np.arange(a, b) for a, b in itertools.pairwise(np.cumsum([0, *sizes]))]
-        for (i, _), track, span, beyond in zip(batch, tracks, spans, outside, strict=True):
-            exact = take(points, span)
-            judged = self._judged(inputs, own, exact, span, track.source.judged.cotangent)
-            hidden = beyond
-            if track.source.over:
-                known = self._judged(inputs, plain, exact, span, 1.0).verdicts
-                hidden = beyond | hides(known, judged.verdicts, graver=track.source.graver)
+        owner = np.repeat(np.arange(len(tracks)), sizes)
+        found: dict[int, Verdicts] = {}
+        for source in {id(t.source): t.source for t in tracks}.values():
+            where = np.flatnonzero(np.isin(owner, [k for k, t in enumerate(tracks) if t.source is source]))
+            judged = self._judged(inputs, own, points, where, source.judged.cotangent)
+            hidden = outside[where]
+            if source.over:
+                known = self._judged(inputs, plain, points, where, 1.0, excuses=source.graver).verdicts
+                hidden = hidden | hides(known, judged.verdicts, graver=source.graver)
                 hidden |= judged.verdicts.mild & (path != "vector")
             judged = replace(judged, verdicts=judged.verdicts.without(hidden))
-            found[i] = judged.verdicts
-            self._keep(track, judged)
+            start = source.add(judged)
+            for k in np.unique(owner[where]):
+                mine = np.flatnonzero(owner[where] == k)
+                tracks[k].places.append(start + mine)
+                found[batch[k][0]] = judged.verdicts.take(mine)
         return found
 
     def _judged(
         self,
         inputs: Mapping[str, Floats],
         computed: Mapping[str, Floats],
-        exact: Points,
-        span: Ints,
+        points: Points,
+        where: Ints,
         cotangent: float,
+        *,
+        excuses: bool = True,
     ) -> Judged:
-        """Verdicts on some of the points of a call, `exact` being theirs."""
-        columns = {n: c[span] for n, c in computed.items()}
-        given = {n: x[span] for n, x in inputs.items()}
+        """Verdicts on some of the points of a call."""
+        columns = {n: c[where] for n, c in computed.items()}
+        given = {n: x[where] for n, x in inputs.items()}
+        exact = take(points, where)
+        own = columns[self.column]
         return self.subject.judge_column(
-            given, columns[self.column], exact, self.column, cotangent=cotangent, together=columns
+            given, own, exact, self.column, cotangent=cotangent, together=columns, excuses=excuses
         )
 
     def _computed(self, inputs: dict[str, Floats], path: str, cotangents: Floats) -> dict[str, Floats]:
@@ -146,7 +173,7 @@ class Prober:
             raise Exhausted from error
 
     def _outside(self, track: _Track, block: dict[str, Floats]) -> npt.NDArray[np.bool_]:
-        """Points outside the op's domain; a point of the sample takes their place, for the op may refuse them."""
+        """Points outside the domain; a point of the sample takes their place, for the op may refuse them."""
         domain = self.subject.op.domain
         size = len(next(iter(block.values())))
         if domain is None:
@@ -156,12 +183,6 @@ class Prober:
         for name, values in block.items():
             values[beyond] = track.source.judged.inputs[name][inside]
         return beyond
-
-    def _keep(self, track: _Track, judged: Judged) -> None:
-        source = track.source
-        start = len(source.judged.computed) + sum(len(p.computed) for p in source.parts)
-        track.places.append(np.arange(start, start + len(judged.computed), dtype=np.int64))
-        source.parts.append(judged)
 
     # --- groups
 
@@ -199,7 +220,8 @@ class Prober:
             share=region.share,
         )
         worst = int(where[region.worst])
-        return Group(line=track.line, interval=interval, worst=worst, points=len(members), where=_where(region))
+        here = _where(region)
+        return Group(line=track.line, interval=interval, worst=worst, points=len(members), where=here)
 
 
 def hides(known: Verdicts, verdicts: Verdicts, *, graver: bool) -> npt.NDArray[np.bool_]:
@@ -212,6 +234,18 @@ def _where(region: Region) -> str:
     if np.isnan(region.lo):
         return "nan"
     return "infinite" if np.isinf(region.lo) and region.lo == region.hi else "finite"
+
+
+def _first_of_each(chosen: Sequence[Sequence[Group]]) -> list[list[Group]]:
+    """Of each kind and reason the groups of the first source that has any."""
+    owner: dict[Key, int] = {}
+    for i, groups in enumerate(chosen):
+        for g in groups:
+            owner.setdefault(key_of(g.interval.kind, g.interval.reason), i)
+    return [
+        [g for g in groups if owner[key_of(g.interval.kind, g.interval.reason)] == i]
+        for i, groups in enumerate(chosen)
+    ]
 
 
 def _distinct(groups: Sequence[Group]) -> list[Group]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from gradcheck_suite.engine.judge import Verdicts
+from gradcheck_suite.engine.judge import KINDS, REASONS, Verdicts
 from gradcheck_suite.floats import Format, from_ordinal, to_ordinal
 
 Floats = npt.NDArray[np.float64]
@@ -19,15 +19,30 @@ Key = tuple[int, int]
 """A class of failing points: codes of their kind and reason."""
 
 
+def key_of(kind: str, reason: str | None) -> Key:
+    """The class of a kind and reason."""
+    return KINDS.index(kind), REASONS.index(reason or "")
+
+
 class Profile:
     """Verdicts along a probe with all else held fixed: the points judged so far, in order of evaluation.
 
     `x` and `verdicts` are the sample: values of the format, sorted, NaN last.  `exhaustive` states that it
-    holds every float of the probe, so that ends of classes are known without a search.
+    holds every float of the probe, so that ends of classes are known without a search.  Where only some
+    classes are of interest, `wanted` names them.
     """
 
-    def __init__(self, x: Floats, verdicts: Verdicts, fmt: Format, *, exhaustive: bool = False) -> None:
+    def __init__(
+        self,
+        x: Floats,
+        verdicts: Verdicts,
+        fmt: Format,
+        *,
+        exhaustive: bool = False,
+        wanted: Collection[Key] | None = None,
+    ) -> None:
         self.x, self.verdicts, self.fmt, self.exhaustive = x, verdicts, fmt, exhaustive
+        self._wanted = wanted
         self.ordinals: Ints = to_ordinal(np.where(np.isnan(x), 0.0, x), fmt)
         self._tried: dict[int, int] = {}
 
@@ -67,10 +82,10 @@ class Profile:
         return bool(self.verdicts.kind[index] == key[0] and self.verdicts.reason[index] == key[1])
 
     def classes(self) -> list[Key]:
-        """The classes that occur, in a fixed order."""
+        """The classes that occur and are wanted, in a fixed order."""
         failing = self.verdicts.kind > 0
         pairs = zip(self.verdicts.kind[failing].tolist(), self.verdicts.reason[failing].tolist(), strict=True)
-        return sorted(set(pairs))
+        return sorted(key for key in set(pairs) if self._wanted is None or key in self._wanted)
 
     def share(self, inside: Ints, key: Key, lo: int, hi: int) -> float:
         """The part of the floats from `lo` to `hi` that belong to a class; `inside` are the points seen.

@@ -120,9 +120,9 @@ class CaseRunner:
 
     # --- findings
 
-    def _explored(self, sources: list[Source], allowance: int) -> list[list[Finding]]:
-        """The findings of each source, one for each of its regions."""
-        explored = Prober(self.subject, self.column).explore(sources, allowance=allowance)
+    def _explored(self, sources: list[Source], allowance: int, *, once: bool = False) -> list[list[Finding]]:
+        """The findings of each source, one for each of its regions; with `once` each kind of one source only."""
+        explored = Prober(self.subject, self.column).explore(sources, allowance=allowance, once=once)
         return [
             _distinct([self._finding(judged, group, source.path) for group in groups])
             for source, (judged, groups) in zip(sources, explored, strict=True)
@@ -264,9 +264,9 @@ class CaseRunner:
             judged = self.subject.judged_cotangent(self.column, cotangent)
             judged = dataclasses.replace(judged, verdicts=judged.verdicts.without(known))
             sources.append(Source(judged=judged, over=True))
-        found = [f for findings in self._explored(sources, FURTHER_ALLOWANCE) for f in findings]
         # Of several inputs, one finding of each kind says enough about cotangents.
-        return list({(f.kind, f.reason): f for f in reversed(found)}.values()) if self.several else found
+        explored = self._explored(sources, FURTHER_ALLOWANCE, once=self.several)
+        return [finding for findings in explored for finding in findings]
 
     def _path_findings(self, main: Judged) -> list[Finding]:
         """Failures that only another path shows, and one remark on all paths that differ harmlessly."""
