@@ -12,6 +12,7 @@ from gradcheck_suite.errors import UsageError
 from gradcheck_suite.floats import FORMATS
 from gradcheck_suite.ops import custom
 from gradcheck_suite.ops.record import Op
+from gradcheck_suite.ops.reduced import samples_of
 from gradcheck_suite.options import DIRECTIONS, HALF_AN_ULP, USUAL_DIRECTIONS
 
 if TYPE_CHECKING:
@@ -234,6 +235,10 @@ def _defined(stated: _Stated, formula: Callable[..., Any]) -> Op:
         )
         variants = tuple({**v, custom.OUTPUT: output} for v in variants for output in stated.outputs)
     fields = {**stated.common(), "structural": structural}
+    pointwise = "samples" not in fields
+    if pointwise and "reduction" in defaults:
+        # Entry by entry where it is "none"; otherwise sums over the same tuples.
+        fields["samples"] = samples_of
     return Op(
         call=call,
         formula=definition,
@@ -242,7 +247,7 @@ def _defined(stated: _Stated, formula: Callable[..., Any]) -> Op:
         extras=names[len(inputs) :],
         variants=variants,
         defaults=defaults,
-        pointwise="samples" not in fields,
+        pointwise=pointwise,
         **fields,
     )
 

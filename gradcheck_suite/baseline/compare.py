@@ -105,7 +105,8 @@ def _unexplained(finding: Finding, result: Result, entry: Entry, slack: Slack) -
     margin = max(slack.binades, slack.sample_steps * _step(result))
     near = [old for old in alike if _overlaps(_span(old), _span(new), margin)]
     if not near:
-        return f"The baseline has {_listed(alike)}, not this region."
+        same = [old for old in alike if old.kind == new.kind]
+        return f"The baseline has {_listed(same or alike)}, not this region."
     same = [old for old in near if old.kind == new.kind]
     points = sum(old.points for old in same)
     crowded = bool(same) and new.points > max(slack.crowd * points, points + _FEW)

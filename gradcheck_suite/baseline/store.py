@@ -69,8 +69,7 @@ class Baseline:
         return own is not None and result.id in own.cases
 
     def _alike(self, recorded: files.Environment) -> bool:
-        """A process that flushes subnormals, or a stricter threshold, has other findings on the same machine.
-        """
+        """A process that flushes subnormals, or a stricter threshold, has other findings on the same machine."""
         flushes = bool(recorded.beside.get("flush_denormal")) == bool(self.beside.get("flush_denormal"))
         return flushes and float(recorded.beside.get("max_ulp", 4.0)) <= self.beside["max_ulp"]
 
@@ -143,7 +142,10 @@ def open_baseline(settings: Settings, environment: Mapping[str, Any]) -> Baselin
     if settings.update_baseline is not None and not settings.force_update:
         _refuse_in_ci()
     if settings.update_baseline is None and not any(folder.glob("*.json")):
-        raise UsageError(f"there is no baseline in {folder}; record one with --update-baseline=all")
+        raise UsageError(
+            f"there is no baseline in {folder}; record one with --gradcheck-update-baseline=all "
+            "(--update-baseline=all on the command line)"
+        )
     return Baseline(folder, environment, max_ulp=settings.max_ulp, exact=False)
 
 
@@ -188,9 +190,7 @@ def _tightened(old: Entry, new: Entry) -> Entry:
 def _smaller(old: Region | None, new: Region) -> Region:
     if old is None or old.lo is None or old.hi is None or new.lo is None or new.hi is None:
         return new if old is None else old
-    inside = position(old.lo) <= position(new.lo) and position(
-        new.hi
-    ) <= position(old.hi)
+    inside = position(old.lo) <= position(new.lo) and position(new.hi) <= position(old.hi)
     return new if inside and (new.ulp or 0.0) <= (old.ulp or 0.0) else old
 
 

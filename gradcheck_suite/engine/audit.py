@@ -13,6 +13,7 @@ from gradcheck_suite.engine.mutants import MUTANTS, SWAP, TAILS, Mutant, Seen
 from gradcheck_suite.engine.run import run_alike
 from gradcheck_suite.gate import Gate
 from gradcheck_suite.ops.record import Op
+from gradcheck_suite.ops.variants import at_variant
 from gradcheck_suite.results import Finding, Result
 
 
@@ -34,10 +35,11 @@ def audit(op: Op, dtypes: tuple[str, ...], gate: Gate) -> Iterator[Verdict]:
     A mutant is caught where the gate fails it for something that it does not fail the op itself for: the op's
     own results serve as the baseline, so that an op with known defects can be audited too.
     """
+    variant = dict(op.variants[0])
     for dtype in dtypes:
         for direction in ("forward", "backward"):
             if direction in op.directions:
-                case = Case(op=op, variant=dict(op.variants[0]), dtype=dtype, direction=direction)
+                case = Case(op=at_variant(op, variant), variant=variant, dtype=dtype, direction=direction)
                 yield from _direction(case, gate)
 
 

@@ -61,11 +61,12 @@ def _registry(sources: list[str]) -> tuple[Any, str]:
 def _answer(registry: Any, order: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
     from gradcheck_suite.engine.cases import Case
     from gradcheck_suite.engine.run import run_case
+    from gradcheck_suite.ops.variants import at_variant
     from gradcheck_suite.results import to_json
 
     op = registry.get(order["op"])
     variant = dict(op.variants[order["variant"]])
-    case = Case(op=op, variant=variant, dtype=order["dtype"], direction=order["direction"])
+    case = Case(op=at_variant(op, variant), variant=variant, dtype=order["dtype"], direction=order["direction"])
     case = case.alone() if order["alone"] else case
     try:
         with warnings.catch_warnings():
