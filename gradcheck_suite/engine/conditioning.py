@@ -8,7 +8,7 @@ enter, or a cancelling formula would excuse itself.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,14 @@ import numpy.typing as npt
 from flint import arb
 
 from gradcheck_suite.floats import Exact, Format, round_exact, round_to
-from gradcheck_suite.formula.evaluate import enclose, to_exact
+from gradcheck_suite.formula.evaluate import Formula, enclose, to_exact
 from gradcheck_suite.formula.tape import Objects, elementwise
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 _RANDOM_CORNERS = 12
+_BATCH = 2000
 
 
 def units(longest_sum: int = 1) -> int:
@@ -31,7 +32,7 @@ def units(longest_sum: int = 1) -> int:
 
 
 def excused(
-    formula_of: Callable[[Mapping[str, Any]], Any],
+    formula: Formula,
     reals: Mapping[str, float],
     inputs: Mapping[str, Floats],
     computed: Floats,
@@ -45,32 +46,54 @@ def excused(
 ) -> Bools:
     """Which of the points hold a computed value inside the range of the exact column.
 
-    `formula_of(reals)` is the formula of the inputs at real parameters given exactly; `scale` is the cotangent.  Every
-    entry of `inputs` moves, whether or not it is in `wrt`.
+    `formula` takes the inputs and, by keyword, the real parameters `reals`; `scale` is the cotangent.  Every entry of
+    `inputs` moves, whether or not it is in `wrt`, and so does every parameter.
     `inputs` and `computed` are the failing points only; `centre` is their exact lower and upper value.  NaN is never
     inside; points with an infinite or NaN input are never excused, for nothing moves them.
     """
     lowest, highest = round_exact(centre[0], fmt), round_exact(centre[1], fmt)
     movable = np.logical_and.reduce([np.isfinite(x) for x in inputs.values()])
-    where = np.flatnonzero(movable)
-    if not len(where):
-        return np.zeros(len(computed), dtype=bool)
-    numerator = 2**fmt.precision
-    for signs in _patterns(len(inputs) + len(reals)):
-        factors = [(numerator + s * units(), -fmt.precision) for s in signs]
-        moved = {n: _moved(x[where], f) for (n, x), f in zip(inputs.items(), factors, strict=False)}
-        shifted = {n: _times(v, f) for (n, v), f in zip(reals.items(), factors[len(inputs) :], strict=True)}
-        found = enclose(formula_of(shifted), moved, fmt, wrt=wrt, order=order)
-        column_there = elementwise(lambda ball: ball * arb(scale), found.columns[column])
-        value = round_exact(to_exact(column_there, fmt, found.settled[column]), fmt)
-        if column != "value":
-            # At a tie the derivative is a set, which the centre holds already; the tape follows one branch only.
-            value[found.tie] = np.nan
-        lowest[where] = np.fmin(lowest[where], value)
-        highest[where] = np.fmax(highest[where], value)
-    lowest, highest = widened(lowest, highest, units() * fmt.unit_roundoff, fmt)
-    with np.errstate(invalid="ignore"):
-        return movable & (computed >= lowest) & (computed <= highest)
+    inside = np.zeros(len(computed), dtype=bool)
+    corners = list(_patterns(len(inputs) + len(reals)))
+    while corners:
+        where = np.flatnonzero(movable & ~inside)
+        if not len(where):
+            break
+        # Many corners in one evaluation where there are few points; what is inside already needs no more of them.
+        now = corners[: max(_BATCH // len(where), 1)]
+        corners = corners[len(now) :]
+        quantities = {n: x[where] for n, x in inputs.items()} | {n: np.full(len(where), v) for n, v in reals.items()}
+        for value in _at_corners(formula, quantities, now, fmt, column, wrt, order, scale):
+            lowest[where] = np.fmin(lowest[where], value)
+            highest[where] = np.fmax(highest[where], value)
+        ends = widened(lowest, highest, units() * fmt.unit_roundoff, fmt)
+        with np.errstate(invalid="ignore"):
+            inside = movable & (computed >= ends[0]) & (computed <= ends[1])
+    return inside
+
+
+def _at_corners(
+    formula: Formula,
+    quantities: Mapping[str, Floats],
+    corners: Sequence[tuple[int, ...]],
+    fmt: Format,
+    column: str,
+    wrt: Sequence[str],
+    order: int,
+    scale: float,
+) -> list[Floats]:
+    """The rounded column where each quantity is moved by C*u in the direction that each corner gives."""
+    moved = {
+        n: np.concatenate([_moved(x, (2**fmt.precision + s[i] * units(), -fmt.precision)) for s in corners])
+        for i, (n, x) in enumerate(quantities.items())
+    }
+    found = enclose(formula, moved, fmt, wrt=wrt, order=order)
+    column_there = elementwise(lambda ball: ball * arb(scale), found.columns[column])
+    value = round_exact(to_exact(column_there, fmt, found.settled[column]), fmt)
+    if column != "value":
+        # At a tie the derivative is a set, which the centre holds already; the tape follows one branch only.
+        value[found.tie] = np.nan
+    return np.split(value, len(corners))
 
 
 def _patterns(quantities: int) -> Iterator[tuple[int, ...]]:

@@ -72,7 +72,7 @@ class Subject:
         self.fmt: Format = format_of(dtype)
         self.params, self.reals = op.params(variant), op.reals(variant)
         self.names = (*op.inputs, *op.extras)
-        self.formula = self.formula_of(self.reals)
+        self.formula = bind(op.formula, self.params, self.reals, op.extras)
         self.max_ulp = settings.max_ulp if op.max_ulp is None else op.max_ulp
         self._opponent: dict[tuple[str, float], against.Errors] = {}
 
@@ -257,7 +257,7 @@ class Subject:
         if not len(where):
             return verdicts
         inside = excused(
-            self.formula_of,
+            bind(self.op.formula, self.params, {}, (*self.op.extras, *self.reals)),
             self.reals,
             {n: x[where] for n, x in inputs.items()},
             computed[where],
@@ -269,10 +269,6 @@ class Subject:
             scale=cotangent,
         )
         return verdicts.with_reason(where[inside], "ill-conditioned")
-
-    def formula_of(self, reals: Mapping[str, Any]) -> Any:
-        """The formula with its real parameters at other values."""
-        return bind(self.op.formula, self.params, reals, self.op.extras)
 
     def judged(self, column: str, path: str) -> Judged:
         """Verdicts on the sample for one column on one path."""
