@@ -28,6 +28,7 @@ from gradcheck_suite.engine.probing import Prober, Source
 from gradcheck_suite.engine.regions import ALLOWANCES, FURTHER_ALLOWANCE
 from gradcheck_suite.engine.rowrun import columns_of, judged_rows, row_subject, run_rows
 from gradcheck_suite.floats import hex_of, infinity_ordinal, round_exact, to_ordinal
+from gradcheck_suite.formula.arithmetic import reference
 from gradcheck_suite.ops.record import Op
 from gradcheck_suite.options import Settings
 from gradcheck_suite.results import ORDINAL_SCALE, Curve, Finding, Result, Witness, Worst
@@ -36,6 +37,7 @@ Floats = npt.NDArray[np.float64]
 
 _CURVE_POINTS = 240
 _AUDITED = 6
+_LINES = 8
 _INFO = 4
 
 
@@ -47,6 +49,18 @@ def run_case(case: Case, settings: Settings) -> list[Result]:
     reason = refusal(case.op, settings.device)
     if reason:
         return unjudged(case, "unsupported", reason)
+    with reference(settings.reference):
+        return [_labelled(result, settings) for result in _run_whole(case, settings)]
+
+
+def _labelled(result: Result, settings: Settings) -> Result:
+    """Results of mpmath alone say so."""
+    if settings.reference == "arb":
+        return result
+    return dataclasses.replace(result, note="; ".join(n for n in (result.note, "uncertified: mpmath alone") if n))
+
+
+def _run_whole(case: Case, settings: Settings) -> list[Result]:
     found = _run(case, settings)
     if case.direction == "forward" and case.order and any(_could_not_run(result) for result in found):
         # The value may be sound where the gradient, computed in the same call, is not.
@@ -122,7 +136,9 @@ class CaseRunner:
 
     def _explored(self, sources: list[Source], allowance: int, *, once: bool = False) -> list[list[Finding]]:
         """The findings of each source, one for each of its regions; with `once` each kind of one source only."""
-        explored = Prober(self.subject, self.column).explore(sources, allowance=allowance, once=once)
+        # A line is one of very many through the points of several inputs: its ends matter less than a single input's.
+        spent = allowance // _LINES if self.several else allowance
+        explored = Prober(self.subject, self.column).explore(sources, allowance=spent, once=once)
         return [
             _distinct([self._finding(judged, group, source.path) for group in groups])
             for source, (judged, groups) in zip(sources, explored, strict=True)

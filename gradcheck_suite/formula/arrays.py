@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck_suite.floats import Exact, Format, round_exact
+from gradcheck_suite.formula.arithmetic import precision_of_all, to_balls, uncertified
 from gradcheck_suite.formula.context import Context
 from gradcheck_suite.formula.dual import Dual, DualField
 from gradcheck_suite.formula.evaluate import PRECISION_CAP, settle_rule, start_precision, to_exact
@@ -104,6 +105,10 @@ def evaluate(problem: Problem, field: Any, wanted: Wanted) -> tuple[dict[str, Ob
     """Flat columns in one arithmetic at its present precision, and the context with its ties."""
     # Rough binary64 values choose shifts and signs; that they overflow is of no consequence.
     with np.errstate(all="ignore"):
+        if field is ARB and uncertified():
+            with MPMATH.precision(precision_of_all(problem.inputs.values())):
+                columns, m = _evaluate(problem, MPMATH, wanted)
+            return {n: to_balls(c) for n, c in columns.items()}, m
         return _evaluate(problem, field, wanted)
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from flint import arb
 
 from gradcheck_suite.floats import Exact, Format
+from gradcheck_suite.formula.arithmetic import precisions, to_balls, uncertified
 from gradcheck_suite.formula.context import Context
 from gradcheck_suite.formula.dual import Dual, DualField
 from gradcheck_suite.formula.fields import ARB, MPMATH, Field
@@ -64,6 +65,8 @@ def derivatives(
     d:name along that same input), each with the inputs' shape; and the masks of ties and of documented clamps, through
     which derivatives pass where `straight` is true.
     """
+    if field is ARB and uncertified():
+        return _by_mpmath(formula, inputs, wrt, order, straight)
     m = Context(field, straight=straight)
     variables = {n: m.variable(x) if order and n in wrt else m.const(x) for n, x in inputs.items()}
     value = formula(m, **variables)
@@ -76,6 +79,25 @@ def derivatives(
     if order >= 2:
         columns |= {f"dd:{n}": _second(formula, field, inputs, n, straight) for n in wrt}
     return columns, (_mask(m.ties, shape), _mask(m.clamped, shape))
+
+
+def _by_mpmath(
+    formula: Formula, inputs: Mapping[str, Objects], wrt: Sequence[str], order: int, straight: bool
+) -> tuple[dict[str, Objects], tuple[Bools, Bools]]:
+    """The same by mpmath, as balls of radius 0; points that need equally many bits go together."""
+    size = len(next(iter(inputs.values())))
+    columns: dict[str, Objects] = {}
+    tie, clamped = np.zeros(size, dtype=bool), np.zeros(size, dtype=bool)
+    needed = precisions(inputs)
+    for bits in np.unique(needed):
+        where = np.flatnonzero(needed == bits)
+        with MPMATH.precision(int(bits)):
+            part = {n: elementwise(MPMATH.number, x[where]) for n, x in inputs.items()}
+            found, (ties, clamps) = derivatives(formula, MPMATH, part, wrt, order, straight=straight)
+        for name, column in found.items():
+            columns.setdefault(name, np.full(size, ARB.nan, dtype=object))[where] = to_balls(column)
+        tie[where], clamped[where] = ties, clamps
+    return columns, (tie, clamped)
 
 
 def _second(formula: Formula, field: Any, inputs: Mapping[str, Objects], name: str, straight: bool) -> Objects:

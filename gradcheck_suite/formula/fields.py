@@ -294,7 +294,9 @@ class MpField:
 
     @staticmethod
     def number(value: Any) -> Any:
-        """The exact value of an int, a float (as binary64) or an mpf."""
+        """The exact value of an int, a float (as binary64), a dyadic pair or an mpf, and the midpoint of a ball."""
+        if isinstance(value, arb):
+            return mpmath.mpf(_dyadic(value)) if value.is_finite() else mpmath.mpf(float(value.mid()))
         return mpmath.mpf(value)
 
     @staticmethod
@@ -472,6 +474,11 @@ class MpField:
 def _below_one(a: Any) -> int:
     """Bits between 1 and the magnitude of a."""
     return 32 + max(0, -int(mpmath.mag(a)))
+
+
+def _dyadic(ball: arb) -> tuple[int, int]:
+    man, exp = ball.mid().man_exp()
+    return int(man), int(exp)
 
 
 ARB = ArbField()
