@@ -19,7 +19,7 @@ _CLASSES: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Sequences:
-    """Log-probabilities (T, N, C) or (T, C), targets (N, S) or joined, and lengths; no target is the blank."""
+    """Log-probabilities (T, N, C) or (T, C), targets (N, S) or joined, lengths; no target is the blank."""
 
     log_probs: Floats
     targets: Any

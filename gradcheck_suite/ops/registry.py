@@ -11,7 +11,7 @@ from gradcheck_suite.errors import UsageError, suggest
 from gradcheck_suite.ops.record import Op
 
 TIERS = ("core", "extended", "custom")
-FAMILIES = ("activations", "rowwise", "pairwise", "classification", "attention", "sequence")
+FAMILIES = ("activations", "rowwise", "pairwise", "classification", "attention", "sequence", "stochastic", "composite")
 
 
 class Registry:
