@@ -35,11 +35,12 @@ Inputs = Mapping[str, Floats] | Floats
 BUDGETS = {"quick": 600, "default": 2400, "thorough": 20000}
 """Points of a one-input sample in float32 and float64; 16-bit formats are exhaustive."""
 
-TUPLES = {"quick": 400, "default": 1200, "thorough": 8000}
+TUPLES = {"quick": 300, "default": 700, "thorough": 6000}
 """Points of a sample of several inputs."""
 
 _COTANGENT_POINTS = 300
-_SINGLE_TUPLES = 120
+_COTANGENT_TUPLES = 150
+_SINGLE_TUPLES = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,7 +304,7 @@ class Subject:
     @cached_property
     def cotangent_points(self) -> npt.NDArray[np.int64]:
         """The points that further cotangents are tried at."""
-        return self.subset(_COTANGENT_POINTS)
+        return self.subset(_COTANGENT_POINTS if len(self.names) == 1 else _COTANGENT_TUPLES)
 
     @cached_property
     def _cotangent_reference(self) -> Points:
