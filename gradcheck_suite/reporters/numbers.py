@@ -89,14 +89,22 @@ def hex_text(text: str) -> str:
     return mantissa.rstrip("0").rstrip(".") + mark + exponent if mark and "." in mantissa else text
 
 
+def _list_text(value: list[Any]) -> str:
+    """A nested list in decimals, at most eight entries of each list."""
+    shown = [
+        _list_text(v) if isinstance(v, list) else decimal(v) if isinstance(v, str) else str(v)
+        for v in value[:8]
+    ]
+    return f"[{', '.join(shown)}{', …' if len(value) > 8 else ''}]"
+
+
 def input_text(value: Any) -> str:
     """An input of the document for people: a hex float as "decimal (hex)", a recipe or list in short."""
     if isinstance(value, str):
         shown = decimal(value)
         return shown if "0x" not in value else f"{shown} ({hex_text(value)})"
     if isinstance(value, list):
-        inner = ", ".join(decimal(v) if isinstance(v, str) else str(v) for v in value[:8])
-        return f"[{inner}{', …' if len(value) > 8 else ''}]"
+        return _list_text(value)
     if isinstance(value, dict) and "shape" in value:
         fill, changed = decimal(str(value.get("fill"))), len(value.get("set") or {})
         shape = ", ".join(str(n) for n in value["shape"])

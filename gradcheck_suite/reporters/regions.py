@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from gradcheck_suite.reporters.numbers import EMAX, input_text, interval, short, value_of
 from gradcheck_suite.results import DTYPES, KINDS, Finding, Result, severity_rank
@@ -14,6 +14,7 @@ from gradcheck_suite.results import DTYPES, KINDS, Finding, Result, severity_ran
 # the octaves from 10 to 1000, where activations saturate, would be a hair's breadth in float64.
 ORDINARY_LOG2: Final = math.log2(1e4)
 WIDTH: Final = 100.0
+_NEARLY_ALL: Final = 0.95  # a share from which on naming it would distract
 _TINY, _ORDINARY, _HUGE = 4.0, 34.0, 12.0  # widths on either side of 0
 
 
@@ -79,13 +80,17 @@ def takes_extremes(finding: Finding) -> bool:
 
 
 def region_text(finding: Finding, dtype: str) -> str:
-    """Where a finding holds, as a condition on its probe: "x ≥ 88.7229 with cotangent = 65536"."""
+    """Where a finding holds, as a condition on its probe: "x ≥ 88.7229 with cotangent = 65536".
+
+    Where good floats lie between the bad ones, the part of the bad is stated.
+    """
     name = "x" if finding.probe in ("input", "x") else finding.probe
     fixed = ", ".join(
         f"{k} = {short(value_of(v)) if isinstance(v, str) else input_text(v)}"
         for k, v in finding.fixed.items()
     )
-    return interval(finding.lo, finding.hi, name, dtype) + (f" with {fixed}" if fixed else "")
+    share = f" ({100 * finding.share:.2g} % of them)" if finding.share < _NEARLY_ALL else ""
+    return interval(finding.lo, finding.hi, name, dtype) + (f" with {fixed}" if fixed else "") + share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,13 +130,18 @@ class Group:
         return sorted(found.values(), key=lambda pair: order.get(pair[0].dtype, len(order)))
 
 
-def prominence(result: Result, finding: Finding) -> tuple[int, bool, float, int, int, str]:
-    """Sort key, most pressing first: severity, new before known, how many ordinary inputs, kind."""
+def prominence(
+    result: Result, finding: Finding, *, usual: bool = True
+) -> tuple[int, bool, float, int, int, str]:
+    """Sort key, most pressing first: severity, new before known, how many ordinary inputs, kind.
+
+    `usual` is False for variants that fewer programs use than an op's first.
+    """
     kinds = {kind: index for index, kind in enumerate(KINDS)}
     return (
         severity_rank(finding.severity),
         finding.status != "new",
-        -round(reach(finding, result.dtype), 4),
+        -round(reach(finding, result.dtype) * (1.0 if usual else 0.5), 4),
         kinds[finding.kind],
         len(result.variant),
         result.id,
@@ -141,13 +151,19 @@ def prominence(result: Result, finding: Finding) -> tuple[int, bool, float, int,
 def groups(results: Iterable[Result]) -> list[Group]:
     """Every finding above `info`, gathered by op, kind and direction, most pressing group first."""
     gathered: dict[tuple[str, str, str], list[tuple[Result, Finding]]] = {}
+    first: dict[str, dict[str, Any]] = {}  # the first variant of each op
+
+    def pressing(pair: tuple[Result, Finding]) -> tuple[int, bool, float, int, int, str]:
+        return prominence(*pair, usual=pair[0].variant == first[pair[0].op])
+
     for result in results:
+        first.setdefault(result.op, result.variant)
         for finding in result.findings:
             if finding.severity != "info":
                 key = (result.op, finding.kind, result.direction)
                 gathered.setdefault(key, []).append((result, finding))
     made = [
-        Group(op=op, kind=kind, direction=direction, members=tuple(sorted(m, key=lambda p: prominence(*p))))
+        Group(op=op, kind=kind, direction=direction, members=tuple(sorted(m, key=pressing)))
         for (op, kind, direction), m in gathered.items()
     ]
-    return sorted(made, key=lambda group: prominence(*group.first))
+    return sorted(made, key=lambda group: pressing(group.first))

@@ -102,6 +102,7 @@ def test_an_interval_reads_as_a_condition(lo: str | None, hi: str | None, dtype:
         ("nan", "NaN"),
         ("mean", "mean"),
         (["0x1.0p+0", "-0x1.0p+1"], "[1, -2]"),
+        ([["0x1.0p+0", "inf"], ["nan", 3]], "[[1, inf], [NaN, 3]]"),
         (["0x1.0p+0"] * 20, "[1, 1, 1, 1, 1, 1, 1, 1, …]"),
         ({"fill": "0x1.0p+0", "shape": [3, 4]}, "shape (3, 4) filled with 1"),
         ({"fill": "0x0.0p+0", "shape": [9], "set": {"4": "inf"}}, "shape (9) filled with 0, 1 entries set"),

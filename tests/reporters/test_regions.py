@@ -76,6 +76,11 @@ def test_a_region_names_its_probe_and_what_is_held_fixed() -> None:
     assert text == "x = 3 with cotangent = 65536, n = 3"
 
 
+def test_a_region_with_good_floats_in_it_says_so() -> None:
+    assert regions.region_text(finding(share=0.375), "float32") == "1 ≤ x ≤ 2 (38 % of them)"
+    assert regions.region_text(finding(share=0.99), "float32") == "1 ≤ x ≤ 2"
+
+
 def test_ordinary_inputs_weigh_more_than_extreme_ones() -> None:
     ordinary, extreme = finding(10.0, 80.0), finding(1e20, math.inf)
     assert regions.reach(ordinary, "float32") > regions.reach(extreme, "float32")

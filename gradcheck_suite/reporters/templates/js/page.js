@@ -49,6 +49,7 @@ function showOp(data) {
     $(".op-name").focus({ preventScroll: true });
   }
   showCase(data);
+  view.dataset.op = shownOp;
 }
 
 const worstOf = (items) => items.reduce((worst, item) => (worst && (rank[worst.level] ?? 9) <= (rank[item.level] ?? 9) ? worst : item), null);

@@ -30,21 +30,22 @@ function shift(part, x, visible) {
 
 function drawCase(box, data, item, options) {
   box.replaceChildren();
-  const probes = new Set([...item.curves, ...item.regions].map((part) => part.probe));
-  for (const probe of probes) {
-    const curve = item.curves.find((other) => other.probe === probe);
-    const values = curve ? columns(data, curve) : { probe, x: [], exact: [], got: [], ulp: [] };
+  for (const curve of item.curves) {
+    const { probe } = curve, values = columns(data, curve);
     const cursor = new Cursor(values.x.length, (i) => [
       [probe, decimal(values.x[i], 9)], ["torch", decimal(values.got[i], 4)], ["exact", decimal(values.exact[i], 4)],
       ["error", Number.isNaN(values.ulp[i]) ? "not judged" : decimal(values.ulp[i], 3) + " ULP"],
     ]);
-    if (curve) box.append(cursor.line);
-    const main = curve && curve === item.curves[0];
+    box.append(cursor.line);
+    const main = curve === item.curves[0];
     if (main) drawFunctions(box, alongside(data, item, curve), values, cursor);
-    new ErrorPicture(box, item, values, cursor, options, main ? "" : "wide");
+    new ErrorPicture(box, item, item.regions.filter((r) => r.probe === probe), values, cursor, options, main ? "" : "wide");
     const worst = values.ulp.reduce((best, ulp, i) => (ulp > values.ulp[best] || Number.isNaN(values.ulp[best]) ? i : best), 0);
-    if (curve) cursor.set(worst);
+    cursor.set(worst);
   }
+  // What is known of other probes than those with curves shares one axis.
+  const others = item.regions.filter((r) => item.curves.every((curve) => curve.probe !== r.probe));
+  if (others.length) new ErrorPicture(box, item, others, { probe: "", x: [], ulp: [] }, new Cursor(0), options, "wide");
   if (item.grid) drawMap(box, item.grid);
 }
 
@@ -105,10 +106,13 @@ function heights(values) {
 const nearest = (places, x) => places.reduce((best, place, i) => (Math.abs(place - x) < Math.abs(places[best] - x) ? i : best), 0);
 
 class ErrorPicture {
-  constructor(box, item, values, cursor, options, shape) {
-    Object.assign(this, { values, cursor, options, dtype: item.dtype, emax: emaxes[item.dtype] || 1023, from: -1, to: 1 });
+  constructor(box, item, regions, values, cursor, options, shape) {
+    Object.assign(this, { values, cursor, options, dtype: item.dtype, emax: emaxes[item.dtype] || 1023 });
     this.figure = element("figure", { className: shape });
-    const along = item.regions.filter((r) => r.probe === values.probe).map((r) => ({ ...r, lo: number(r.lo), hi: number(r.hi) })).filter((r) => !Number.isNaN(r.lo));
+    const along = regions.map((r) => ({ ...r, lo: number(r.lo), hi: number(r.hi) })).filter((r) => !Number.isNaN(r.lo));
+    const negative = values.x.some((x) => x < 0) || along.some((r) => r.lo < 0);
+    this.whole = { from: negative ? -1 : -0.01, to: 1 }; // counts, scales and gaps need no negative half
+    Object.assign(this, this.whole);
     this.regions = along.filter((r) => r.severity !== "info");
     this.remarks = along.filter((r) => r.severity === "info");
     box.append(this.figure);
@@ -122,7 +126,7 @@ class ErrorPicture {
   sx(x) { return this.left + ((this.right - this.left) * (this.place(x) - this.from)) / (this.to - this.from); }
   zoom(region) {
     const from = this.place(region.lo), to = this.place(region.hi), pad = Math.max((to - from) * 0.35, 0.004);
-    Object.assign(this, { from: Math.max(-1, from - pad), to: Math.min(1, to + pad) });
+    Object.assign(this, { from: Math.max(this.whole.from, from - pad), to: Math.min(1, to + pad) });
     this.draw();
     this.figure.scrollIntoView({ block: "nearest" });
   }
@@ -135,12 +139,12 @@ class ErrorPicture {
     const evenly = this.options.even(), buttons = [
       button("1e-4 to 1e4 stretched", !evenly, () => this.options.choose("")), button("even", evenly, () => this.options.choose("even")),
     ];
-    if (this.from > -1 || this.to < 1) buttons.push(button("whole line", false, () => {
-      Object.assign(this, { from: -1, to: 1 });
+    if (this.from > this.whole.from || this.to < 1) buttons.push(button("whole line", false, () => {
+      Object.assign(this, this.whole);
       this.draw();
     }));
-    const title = this.values.probe === "input" ? "the float line" : this.values.probe;
-    return element("figcaption", {}, element("b", { textContent: (this.values.x.length ? "error in ULP along " : "regions along ") + title }), ...buttons);
+    const { probe, x } = this.values, title = x.length ? `error in ULP along ${probe === "input" ? "the float line" : probe}` : "regions along other probes";
+    return element("figcaption", {}, element("b", { textContent: title }), ...buttons);
   }
   draw() {
     const { values, cursor, figure } = this;
