@@ -64,7 +64,12 @@ function filter() {
   const order = orders[state.sort || (narrowed || placed ? "gravity" : "")] || ((a, b) => a.order - b.order);
   $("tbody", table).append(...[...entries].sort(order).map((entry) => entry.row));
   for (const item of $$(".gravest [data-op]")) item.classList.toggle("off", !(shown.has(item.dataset.op) && inPlace(item) && matches(item)));
-  if (more && (narrowed || placed || state.q || state.family)) more.open = true;
+  if (more) {
+    const hidden = $$("[data-op]:not(.off)", more).length;
+    more.classList.toggle("off", !hidden);
+    $("summary", more).textContent = `${hidden} more`;
+    if (narrowed || placed || state.q || state.family) more.open = true;
+  }
   $("#count").textContent = `${shown.size} of ${entries.length} ops`;
   $("#nothing").hidden = shown.size > 0;
 }
