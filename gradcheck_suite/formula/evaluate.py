@@ -185,7 +185,7 @@ def to_exact(column: Objects, fmt: Format, settled: Bools) -> Exact:
         return Exact.from_float64(values, rad=np.where(values == 0, 0.0, 2.0**-45))
     finite = settled & np.frompyfunc(lambda b: bool(b.is_finite()), 1, 1)(column).astype(bool)
     pairs = [ball.mid().man_exp() if ok else (0, 0) for ball, ok in zip(column, finite, strict=True)]
-    exact = Exact.from_man_exp(pairs, rad=[2.0**-70 if man else 0.0 for man, _ in pairs])
+    exact = Exact.from_man_exp(pairs, rad=[2.0**-74 if man else 0.0 for man, _ in pairs])
     rest = np.flatnonzero(~finite)
     if not len(rest):
         return exact

@@ -301,7 +301,7 @@ def _sharp(column: Objects) -> Exact:
     """Balls of the tie precision as exact values; undefined where they did not stay sharp."""
     good = np.array([b.is_finite() and (b.rel_accuracy_bits() > 80 or b.is_exact()) or _tiny(b) for b in column])
     pairs = [b.mid().man_exp() if ok else (0, 0) for b, ok in zip(column, good, strict=True)]
-    exact = Exact.from_man_exp(pairs, rad=[2.0**-70 if man else 0.0 for man, _ in pairs])
+    exact = Exact.from_man_exp(pairs, rad=[2.0**-74 if man else 0.0 for man, _ in pairs])
     bad = np.flatnonzero(~good)
     return exact.put(bad, Exact.from_float64(np.full(len(bad), np.nan))) if len(bad) else exact
 
