@@ -96,7 +96,14 @@ class RowSubject:
             return self._given
         assert self.op.samples is not None, f"{self.op.name} is not pointwise and states no samples"
         found = self.op.samples(self.params, self.fmt, budget=self.settings.budget, seed=self.settings.seed)
-        return tuple(s for s in found if self.order < 2 or _size(s) <= _LARGEST_SECOND)
+        return tuple(s for s in found if (self.order < 2 or _size(s) <= _LARGEST_SECOND) and self._in_domain(s))
+
+    def _in_domain(self, sample: Sample) -> bool:
+        """Whether a user's op is defined for the sample; the samples of torch's own ops all are."""
+        if self.op.domain is None or not self.op.custom:
+            return True
+        with np.errstate(all="ignore"):
+            return bool(np.all(self.op.domain(self.params, {**sample.inputs, **sample.extra})))
 
     @cached_property
     def small(self) -> Ints:
@@ -224,6 +231,9 @@ class RowSubject:
             open_points=unsure,
             nan_expected=expected,
         )
+        # The entries that a tie leaves a choice: off the set by so many ulps of its nearest element.
+        outside = np.flatnonzero(tie & (verdicts.kind > 0) & np.isfinite(computed))
+        verdicts = verdicts.as_ties(outside, verdicts.ulp[outside])
         found_all = RowJudged(
             column=column,
             path=path,

@@ -47,9 +47,10 @@ def sentence(
     """One sentence that names the op, dtype, sample, computed and exact value."""
     size = "" if ulp == float("inf") else f", {ulp:.6g} ULP"
     what = wording.quantity(direction) + (f" with respect to {wrt}" if wrt else "")
+    nearest = "its nearest element has" if kind == "tie" else "exact is"
     return (
         f"{label} {dtype}: the {what} {wording.failure(kind)}: for {where}, "
-        f"torch computes {wording.decimal(got)}, exact is {wording.shorter(exact)}{size}."
+        f"torch computes {wording.decimal(got)}, {nearest} {wording.shorter(exact)}{size}."
     )
 
 

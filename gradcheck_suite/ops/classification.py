@@ -367,11 +367,12 @@ def multi_margin_loss(
 ) -> Array:
     scores, index = classes_last(m, input), target.reshape(-1)
     own = m.gather(scores, index[:, np.newaxis])
-    hinges = m.where(margin - own + scores >= 0, (margin - own + scores) ** p, 0, smooth=p == 2)
+    others = index[:, np.newaxis] != np.arange(scores.shape[1])
+    gaps = m.select(others, margin - own + scores, -1)
+    hinges = m.where(gaps >= 0, gaps**p, 0, smooth=p == 2)
     if weight is not None:
         hinges = hinges * weight[index].reshape(-1, 1)
-    others = index[:, np.newaxis] != np.arange(scores.shape[1])
-    losses = m.sum(m.select(others, hinges, 0), -1) / scores.shape[1]
+    losses = m.sum(hinges, -1) / scores.shape[1]
     return _mean_or_sum(m, losses.reshape(*target.shape) if target.ndim else losses[0], reduction)
 
 

@@ -206,8 +206,9 @@ def _for_glu(params: Params, fmt: Format, *, budget: str, seed: int) -> Iterator
     for value, gate in _gates(fmt) if dim == -1 else [(1.0, -5.0), (2.0, 5.0)]:
         width = 4 if np.isfinite(value) and np.isfinite(gate) else 1
         (value, gate) = round_to([value, gate], fmt)
-        halves = np.concatenate([_BASE[:width] * value, np.full(width, gate)])
-        values = place(round_to(np.clip(halves, -fmt.max, fmt.max) if width > 1 else halves, fmt), dim)
+        # Values at the end of the format stay below it.
+        base = _BASE[:width] / 4 if abs(value) > fmt.max / 4 and width > 1 else _BASE[:width]
+        values = place(round_to(np.concatenate([base * value, np.full(width, gate)]), fmt), dim)
         label = f"values around {value:g} with gates of {gate:g}"
         yield Sample(inputs={"input": values}, label=label, probe="gate", at=float(gate))
     for n in (34, 130) if dim == -1 else (34,):
