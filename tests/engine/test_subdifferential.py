@@ -125,7 +125,7 @@ def planted(value: Any, backward: Any, formula: Any, rows: list[list[float]]) ->
 
     call = lambda x: Planted.apply(x, value, backward)  # type: ignore[no-untyped-call]  # noqa: E731
     return make_op(
-        "planted", call, formula, family="toy", tier="custom", custom=True, callable_name="planted", pointwise=False, samples=samples
+        "planted", call, formula, family="toy", callable_name="planted", pointwise=False, samples=samples
     )
 
 

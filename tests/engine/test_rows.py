@@ -1,0 +1,220 @@
+"""The engine on ops whose entries depend on each other: planted defects are found, excusable results are excused."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from gradcheck_suite.engine import Case, run_case
+from gradcheck_suite.formula.context import Context
+from gradcheck_suite.formula.tape import Array
+from gradcheck_suite.ops.declare import make_op
+from gradcheck_suite.ops.record import Op, Sample
+from gradcheck_suite.ops.registry import registry
+from gradcheck_suite.ops.variants import at_variant
+from gradcheck_suite.options import Settings
+from gradcheck_suite.results import Result, to_json
+from tests.engine.toys import run, serious
+
+INF = np.inf
+
+
+def softmax_formula(m: Context, x: Array) -> Array:
+    return m.softmax(x)
+
+
+def sum_formula(m: Context, x: Array) -> Array:
+    return m.sum(x)
+
+
+def rows(*values: list[float], **more: Any) -> Callable[..., Iterator[Sample]]:
+    def samples(params: Any, fmt: Any, *, budget: str, seed: int) -> Iterator[Sample]:
+        for k, row in enumerate(values):
+            yield Sample(inputs={"input": np.array(row, dtype=float)}, label=f"row {k}", probe="row", at=float(k), **more)
+
+    return samples
+
+
+def op_of(call: Callable[..., Any], formula: Callable[..., Any], samples: Any, **options: Any) -> Op:
+    return make_op(
+        "toy", call, formula, family="toy", callable_name="toy", pointwise=False, samples=samples, **options
+    )
+
+
+def kinds(result: Result) -> list[str]:
+    return [f.kind for f in serious(result)]
+
+
+def naive_softmax(x: torch.Tensor) -> torch.Tensor:
+    e = x.exp()
+    return e / e.sum()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
+def test_a_stable_softmax_is_ok_at_ordinary_rows(dtype: str) -> None:
+    op = op_of(lambda x: torch.softmax(x, -1), softmax_formula, rows([0.5, -1.0, 2.0], [0.0] * 9))
+    for direction in ("forward", "backward"):
+        result = run(op, dtype, direction)
+        assert result.verdict == "ok", result.findings
+        assert result.points == 12
+
+
+def test_a_softmax_that_overflows_is_found_and_confirmed() -> None:
+    result = run(op_of(naive_softmax, softmax_formula, rows([100.0, 99.0, 0.0], [0.5, 1.0, 2.0])), "float32", "forward")
+    (found,) = serious(result)
+    assert found.kind == "nan"
+    assert found.confirmed_by is not None and found.confirmed_by.startswith("mpmath@")
+    assert (found.probe, found.lo, found.hi) == ("row", "0x0.0p+0", "0x0.0p+0")
+    assert found.witness is not None
+    assert found.witness.inputs["input"] == [(100.0).hex(), (99.0).hex(), "0x0.0p+0"]
+    assert found.witness.exact.startswith("0.73105857863000487925")
+
+
+def test_a_wrong_gradient_is_found() -> None:
+    def call(x: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(x, -1) * 1.0 + (x - x.detach()) * 0.5
+
+    result = run(op_of(call, softmax_formula, rows([0.5, -1.0, 2.0])), "float32", "backward")
+    assert set(kinds(result)) <= {"inaccurate", "sign"}
+    assert kinds(result)
+
+
+def test_cancelling_sums_are_ill_conditioned() -> None:
+    big = [2.0**27, 1.0, -(2.0**27), 2.0**-9]
+    result = run(op_of(lambda x: ((x[0] + x[1]) + x[2]) + x[3], sum_formula, rows(big)), "float32", "forward")
+    assert result.verdict == "ok"
+    assert [f.reason for f in result.findings] == ["ill-conditioned"]
+
+
+def test_a_cancelling_formula_does_not_excuse_itself() -> None:
+    """x - tanh x is about x^3/3: well-conditioned in x, whatever its two terms are."""
+    op = op_of(lambda x: (x - x.tanh()).sum(), lambda m, x: m.sum(x - m.tanh(x)), rows([2.0**-6, 2.0**-7]))
+    assert kinds(run(op, "float32", "forward")) == ["inaccurate"]
+
+
+def test_exceptions_are_findings_and_refusals_are_not() -> None:
+    def fails(x: torch.Tensor) -> torch.Tensor:
+        if len(x) == 1:
+            raise ValueError("one entry is too few")
+        return torch.softmax(x, -1)
+
+    found = serious(run(op_of(fails, softmax_formula, rows([1.0], [1.0, 2.0])), "float32", "forward"))
+    assert [f.kind for f in found] == ["raises"]
+    assert "one entry is too few" in found[0].message
+    assert "row 0" in found[0].message
+
+    def refuses(x: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError('"toy" not implemented for \'Half\'')
+
+    assert run(op_of(refuses, softmax_formula, rows([1.0])), "float16", "forward").verdict == "unsupported"
+
+
+def test_another_dtype_is_one_finding() -> None:
+    result = run(op_of(lambda x: torch.softmax(x.double(), -1), softmax_formula, rows([1.0, 2.0])), "float32", "forward")
+    assert [f.kind for f in serious(result)] == ["dtype"]
+
+
+def test_defects_of_other_layouts_are_found() -> None:
+    def call(x: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(x, -1) if x.is_contiguous() else naive_softmax(x)
+
+    (found,) = serious(run(op_of(call, softmax_formula, rows([100.0, 99.0, 0.0])), "float32", "forward"))
+    assert (found.kind, found.path) == ("nan", "strided")
+
+
+def test_a_nan_must_show_where_the_value_depends_on_it() -> None:
+    op = op_of(lambda x: torch.nan_to_num(x).sum(), sum_formula, rows([1.0, np.nan]))
+    assert kinds(run(op, "float32", "forward")) == ["masked"]
+    assert kinds(run(op_of(lambda x: x.sum(), sum_formula, rows([1.0, np.nan])), "float32", "forward")) == []
+
+
+def test_several_inputs_and_other_arguments() -> None:
+    def formula(m: Context, x: Array, y: Array, *, scale: Array, index: Any) -> Array:
+        return m.sum(x * y) * scale[index]
+
+    def call(x: torch.Tensor, y: torch.Tensor, *, scale: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+        return (x * y).sum() * scale[index]
+
+    def samples(params: Any, fmt: Any, *, budget: str, seed: int) -> Iterator[Sample]:
+        inputs = {"x": np.array([1.0, 2.0]), "y": np.array([0.5, -0.25])}
+        extra = {"scale": np.array([2.0, 4.0]), "index": np.array(1)}
+        yield Sample(inputs=inputs, extra=extra, label="the sample")
+
+    op = op_of(call, formula, samples, inputs=("x", "y"))
+    case = Case(op=op, variant={}, dtype="float32", direction="backward")
+    results = run_case(case, Settings())
+    assert [r.wrt for r in results] == ["x", "y"]
+    assert all(r.verdict == "ok" and r.max_ulp == 0 for r in results)
+    assert results[0].id == "toy::float32::backward::x"
+
+
+def test_long_arrays_are_recipes() -> None:
+    row = [0.0] * 300
+    row[7] = 100.0
+    (found,) = serious(run(op_of(naive_softmax, softmax_formula, rows(row)), "float32", "forward"))
+    assert found.witness is not None
+    assert found.witness.inputs["input"] == {"fill": "0x0.0p+0", "shape": [300], "set": {"7": (100.0).hex()}}
+    json.dumps(to_json(found), allow_nan=False)
+
+
+REPRODUCED = [
+    ("softmax", {"dim": -1}, "float32", "backward"),
+    ("cross_entropy", {"reduction": "none"}, "float16", "forward"),
+    ("cross_entropy", {"weight": "tensor"}, "float32", "backward"),
+    ("cross_entropy_prob", {"reduction": "none"}, "float32", "double-backward"),
+    ("normalize", {}, "float16", "forward"),
+    ("softmax2d", {}, "float32", "backward"),
+]
+
+
+@pytest.mark.parametrize(("name", "variant", "dtype", "direction"), REPRODUCED)
+def test_reproducers_run_with_torch_alone(name: str, variant: dict[str, Any], dtype: str, direction: str) -> None:
+    op = at_variant(registry().get(name), variant)
+    case = Case(op=op, variant=variant, dtype=dtype, direction=direction)
+    found = [f for result in run_case(case, Settings(budget="quick")) for f in serious(result) if f.reproducer]
+    assert found
+    for finding in found:
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(finding.reproducer, {})
+        assert finding.witness is not None
+        got = float(printed.getvalue().split()[1])
+        want = finding.witness.got
+        expected = float.fromhex(want) if "0x" in want else float(want)
+        assert got == expected or (np.isnan(got) and np.isnan(expected)), finding.message
+
+
+QUIET = [
+    ("cross_entropy", {}, "ignored"),
+    ("nll_loss", {}, "ignored"),
+    ("softmax", {"dim": -1}, "17 entries masked"),
+    ("log_softmax", {"dim": -1}, "17 entries masked"),
+    ("softmax", {"dim": -1}, "equal entries"),
+    ("multi_margin_loss", {"reduction": "none"}, "at the margin"),
+]
+
+
+@pytest.mark.parametrize(("name", "variant", "words"), QUIET)
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_ambiguous_inputs_give_no_finding(name: str, variant: dict[str, Any], words: str, direction: str) -> None:
+    op = at_variant(registry().get(name), variant)
+    assert op.samples is not None
+    stated = op.samples
+
+    def chosen(*arguments: Any, **options: Any) -> list[Sample]:
+        found = [s for s in stated(*arguments, **options) if words in s.label]
+        assert found
+        return found
+
+    case = Case(op=dataclasses.replace(op, samples=chosen), variant=variant, dtype="float32", direction=direction)
+    for result in run_case(case, Settings()):
+        assert serious(result) == []
+        assert result.verdict == "ok"
