@@ -169,7 +169,8 @@ def settle_rule(fmt: Format) -> Callable[[arb], bool]:
         if ball.rel_accuracy_bits() >= relative:
             return True
         if not ball.is_finite():
-            return bool(ball.is_exact()) and not ball.is_nan()
+            # Infinity plus an inexact number is infinite; a ball around 0 of infinite radius is not.
+            return not ball.is_nan() and bool(ball.abs_lower() > huge)
         return bool(ball.rad() < tiny) or bool(ball.abs_lower() > huge)
 
     return settled
