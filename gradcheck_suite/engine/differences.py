@@ -81,16 +81,28 @@ def _judged(
     subject: Subject, column: str, main: Judged, where: Ints, computed: Floats, differs: Bools
 ) -> Judged:
     """Verdicts of the path; only where bits differ is there anything to judge anew."""
-    fresh = where[differs]
-    found = subject.judge_column(subject.at(fresh), computed[differs], take(subject.reference, fresh), column)
     whole = _points(main, where)
-    verdicts = _put(whole.verdicts, np.flatnonzero(differs), found.verdicts)
+    verdicts = _rejudged(subject, column, whole, where, computed, np.flatnonzero(differs), excuses=False)
+    # The second ruler is dear, and of no use where the vector path fails as gravely.
+    before = whole.verdicts
+    graver = (verdicts.kind > 0) & ((before.kind == 0) | (verdicts.severity < before.severity))
+    judged = replace(whole, verdicts=verdicts)
+    anew = np.flatnonzero(differs & graver)
+    verdicts = _rejudged(subject, column, judged, where, computed, anew, excuses=True)
     lines = main.lines if len(where) == len(main.computed) else lines_within(main.lines, where)
-    limit = whole.limit
-    if limit is not None and found.limit is not None:
-        limit = limit.copy()
-        limit[differs] = found.limit
-    return replace(whole, computed=computed, verdicts=verdicts, lines=lines, limit=limit)
+    return replace(whole, computed=computed, verdicts=verdicts, lines=lines)
+
+
+def _rejudged(
+    subject: Subject, column: str, whole: Judged, where: Ints, computed: Floats, at: Ints, *, excuses: bool
+) -> Verdicts:
+    """The verdicts of `whole`, those `at` some of its points judged anew."""
+    if not len(at):
+        return whole.verdicts
+    few = where[at]
+    points = take(subject.reference, few)
+    found = subject.judge_column(subject.at(few), computed[at], points, column, excuses=excuses)
+    return _put(whole.verdicts, at, found.verdicts)
 
 
 def _points(judged: Judged, where: Ints) -> Judged:

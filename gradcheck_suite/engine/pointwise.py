@@ -60,6 +60,14 @@ class Judged:
     cotangent: float = 1.0
     limit: Floats | None = None
     """The error that another implementation allows at each point, where the op is judged against one."""
+    starts: tuple[int, ...] = (0,)
+    """Indices of the points with which a call of torch began: what it computes may depend on the neighbours."""
+
+    def call_of(self, i: int) -> tuple[dict[str, Floats], int]:
+        """The inputs of the call that computed a point, and its index among them."""
+        start = max(s for s in self.starts if s <= i)
+        end = min((s for s in self.starts if s > i), default=len(self.computed))
+        return {n: x[start:end] for n, x in self.inputs.items()}, i - start
 
 
 class Subject:

@@ -120,19 +120,17 @@ class Prober:
         outside = np.concatenate([self._outside(t, b) for t, b in zip(tracks, blocks, strict=True)])
         sizes = [len(x) for _, x in batch]
         inputs = {n: np.concatenate([b[n] for b in blocks]) for n in self.subject.names}
-        cotangents = np.repeat([t.source.judged.cotangent for t in tracks], sizes)
         points = self.subject.exact(inputs, order_of(self.column))
-        own = self._computed(inputs, path, cotangents)
-        over = any(t.source.over for t in tracks)
-        plain = self._computed(inputs, "vector", np.ones(len(cotangents))) if over else {}
         owner = np.repeat(np.arange(len(tracks)), sizes)
         found: dict[int, Verdicts] = {}
         for source in {id(t.source): t.source for t in tracks}.values():
-            where = np.flatnonzero(np.isin(owner, [k for k, t in enumerate(tracks) if t.source is source]))
-            judged = self._judged(inputs, own, points, where, source.judged.cotangent)
+            own = [k for k, t in enumerate(tracks) if t.source is source]
+            where = np.flatnonzero(np.isin(owner, own))
+            given, exact = {n: x[where] for n, x in inputs.items()}, take(points, where)
+            judged = self._judged(given, exact, path, source.judged.cotangent)
             hidden = outside[where]
             if source.over:
-                known = self._judged(inputs, plain, points, where, 1.0, excuses=source.graver).verdicts
+                known = self._judged(given, exact, "vector", 1.0, excuses=source.graver).verdicts
                 hidden = hidden | hides(known, judged.verdicts, graver=source.graver)
                 hidden |= judged.verdicts.mild & (path != "vector")
             judged = replace(judged, verdicts=judged.verdicts.without(hidden))
@@ -146,31 +144,23 @@ class Prober:
     def _judged(
         self,
         inputs: Mapping[str, Floats],
-        computed: Mapping[str, Floats],
         points: Points,
-        where: Ints,
+        path: str,
         cotangent: float,
         *,
         excuses: bool = True,
     ) -> Judged:
-        """Verdicts on some of the points of a call."""
-        columns = {n: c[where] for n, c in computed.items()}
-        given = {n: x[where] for n, x in inputs.items()}
-        exact = take(points, where)
-        own = columns[self.column]
-        return self.subject.judge_column(
-            given, own, exact, self.column, cotangent=cotangent, together=columns, excuses=excuses
-        )
-
-    def _computed(self, inputs: dict[str, Floats], path: str, cotangents: Floats) -> dict[str, Floats]:
-        """What torch computes, as on the sample. Raises Exhausted where it does not work."""
-        order = self.subject.order_of(self.column)
-        plain = bool((cotangents == 1).all())
+        """Verdicts on one call of torch. Raises Exhausted where it does not work."""
+        cotangents = None if cotangent == 1.0 else np.full(len(points.tie), cotangent)
         try:
-            return self.subject.run(inputs, order, path, None if plain else cotangents).columns
+            columns = self.subject.run(inputs, self.subject.order_of(self.column), path, cotangents).columns
         except Raised as error:
             # The op works on the sample: what this input brings out is no end of a region.
             raise Exhausted from error
+        own = columns[self.column]
+        return self.subject.judge_column(
+            inputs, own, points, self.column, cotangent=cotangent, together=columns, excuses=excuses
+        )
 
     def _outside(self, track: _Track, block: dict[str, Floats]) -> npt.NDArray[np.bool_]:
         """Points outside the domain; a point of the sample takes their place, for the op may refuse them."""
@@ -276,4 +266,5 @@ def joined(parts: Sequence[Judged]) -> Judged:
         lines=first.lines,
         cotangent=first.cotangent,
         limit=np.concatenate(limits) if len(limits) == len(parts) else None,
+        starts=tuple(np.cumsum([0, *(len(p.computed) for p in parts[:-1])]).tolist()),
     )

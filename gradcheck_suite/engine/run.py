@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -26,6 +26,7 @@ from gradcheck_suite.engine.paths import shown as shown_path
 from gradcheck_suite.engine.pointwise import Judged, Subject
 from gradcheck_suite.engine.probing import Prober, Source
 from gradcheck_suite.engine.regions import ALLOWANCES, FURTHER_ALLOWANCE
+from gradcheck_suite.engine.reproducers import Shown, reproducer
 from gradcheck_suite.engine.rowrun import columns_of, judged_rows, row_subject, run_rows
 from gradcheck_suite.floats import hex_of, infinity_ordinal, round_exact, to_ordinal
 from gradcheck_suite.formula.arithmetic import reference
@@ -92,6 +93,8 @@ def _subject_of(case: Case, settings: Settings) -> Subject:
 
 
 def _judged(case: Case, subject: Subject, settings: Settings) -> list[Result]:
+    if not len(subject.tuples):
+        return unjudged(case, "inconclusive", "vacuous gate: no input is judged, the domain leaves none")
     started = time.perf_counter()
     results = []
     for column, wrt in columns_of(case):
@@ -170,17 +173,25 @@ class CaseRunner:
         )
 
     def _reproducer(self, judged: Judged, i: int, witness: Witness, path: str) -> str:
-        return wording.reproducer(
-            self.case.op,
-            self.case.variant,
-            self.case.dtype,
-            self.case.direction,
+        shown = Shown(
+            op=self.case.op,
+            variant=self.case.variant,
+            dtype=self.case.dtype,
+            direction=self.case.direction,
+            column=self.column,
             path=path,
             point=_point(judged, i),
             exact=witness.exact,
-            column=self.column,
             cotangent=judged.cotangent,
         )
+
+        def compute(inputs: Mapping[str, Floats], order: int) -> Floats:
+            cotangents = None if judged.cotangent == 1.0 else np.full(_size(inputs), judged.cotangent)
+            return self.subject.run(inputs, order, path, cotangents).columns[self.column]
+
+        neighbours, place = judged.call_of(i)
+        order = self.subject.order_of(self.column)
+        return reproducer(shown, float(judged.computed[i]), order, compute, neighbours, place)
 
     def _fixed(self, judged: Judged, group: Group) -> dict[str, Any]:
         held = group.line.held
@@ -445,6 +456,10 @@ def _side(first: float, last: float) -> str:
 def _cotangents(judged: Judged) -> Floats | None:
     """The cotangent of one point; None for 1."""
     return None if judged.cotangent == 1.0 else np.array([judged.cotangent])
+
+
+def _size(inputs: Mapping[str, Floats]) -> int:
+    return len(next(iter(inputs.values())))
 
 
 def _point(judged: Judged, i: int) -> dict[str, float]:
