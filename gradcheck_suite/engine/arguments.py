@@ -18,7 +18,7 @@ _LISTED = 64
 
 
 def written(value: Any) -> Any:
-    """An argument in the results document: hex strings, integers, nested lists, or a recipe of a long array."""
+    """An argument in the results document: hex strings, integers, nested lists, or a recipe."""
     if isinstance(value, np.ndarray):
         if value.size > _LISTED:
             return recipe(value)
@@ -58,7 +58,8 @@ def tensor_code(value: Any, dtype: str) -> str:
         return made
     places = ", ".join(steps["set"])
     numbers = ", ".join(_number(v) for v in steps["set"].values())
-    return f"{made}.view(-1).index_put((torch.tensor([{places}]),), torch.tensor([{numbers}], dtype=torch.{kind})).view{tuple(value.shape)}"
+    put = f"index_put((torch.tensor([{places}]),), torch.tensor([{numbers}], dtype=torch.{kind}))"
+    return f"{made}.view(-1).{put}.view{tuple(value.shape)}"
 
 
 def _literal(value: Any) -> str:
@@ -106,7 +107,11 @@ def reproducer(
     if direction != "forward":
         shown = _gradient_lines(lines, list(sample.inputs), direction, wrt, cotangent, tangents, dtype)
     place = f"[{', '.join(map(str, index))}]" if index else ""
-    lines += [f"got = {shown}{place}.item()", 'print("computed", got, float(got).hex())', f'print("exact   ", "{exact}")']
+    lines += [
+        f"got = {shown}{place}.item()",
+        'print("computed", got, float(got).hex())',
+        f'print("exact   ", "{exact}")',
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -13,7 +13,7 @@ from gradcheck_suite.engine.judge import SEVERITIES, Verdicts
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One entry of a result that is an array: its index as text, computed and exact value, the error in ULP."""
+    """One entry of an array: its index as text, computed and exact value, the error in ULP."""
 
     index: str
     got: float
@@ -24,11 +24,12 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """One quantity at one input; of an array its worst entry, with all of them in `entries` where they are few.
+    """One quantity at one input; of an array its worst entry, with all of them in `entries` where they are
+    few.
 
-    `got` is what torch computed, `exact` has 25 digits, `ulp` is the error.  `condition` is the relative condition
-    number, the sum of |x f'(x) / f(x)| over the inputs, where it is known.  `verdict` is "ok", "finding", "excused",
-    "undefined", "inconclusive" or "unsupported".
+    `got` is what torch computed, `exact` has 25 digits, `ulp` is the error.  `condition` is the relative
+    condition number, the sum of |x f'(x) / f(x)| over the inputs, where it is known.  `verdict` is "ok",
+    "finding", "excused", "undefined", "inconclusive" or "unsupported".
     """
 
     direction: str

@@ -17,8 +17,9 @@ _REWEIGHTINGS = 40
 class Fit:
     """A convex combination of points: its weights, where it lies, and how far that is from 0.
 
-    `gap` is the largest magnitude of an entry of the combination, `bound` a proven lower bound of the smallest gap that
-    any combination has, `norm` the Euclidean distance of the hull and `residual` the point at that distance.
+    `gap` is the largest magnitude of an entry of the combination, `bound` a proven lower bound of the
+    smallest gap that any combination has, `norm` the Euclidean distance of the hull and `residual` the point
+    at that distance.
     """
 
     weights: Floats
@@ -29,10 +30,11 @@ class Fit:
 
 
 def chebyshev(points: Floats) -> Fit:
-    """The combination of the rows of `points` whose largest entry is smallest, as far as 1 has to be told apart.
+    """The combination of the rows of `points` whose largest entry is smallest, as far as 1 has to be told
+    apart.
 
-    Lawson's algorithm (Lawson 1961): reweighted least squares, here over the simplex, where each step's weighted norm is
-    a lower bound.  Stops once the gap is at most 1 or the bound above 1.
+    Lawson's algorithm (Lawson 1961): reweighted least squares, here over the simplex, where each step's
+    weighted norm is a lower bound.  Stops once the gap is at most 1 or the bound above 1.
     """
     weights = nearest_point(points)
     residual = weights @ points
@@ -63,8 +65,8 @@ def _largest(x: Floats) -> float:
 def nearest_point(points: Floats) -> Floats:
     """Weights of the convex combination of the rows of `points` with the smallest Euclidean norm.
 
-    Wolfe 1976, "Finding the nearest point in a polytope": an active set that grows by the most opposed point and shrinks
-    where the affine minimiser leaves the simplex.
+    Wolfe 1976, "Finding the nearest point in a polytope": an active set that grows by the most opposed point
+    and shrinks where the affine minimiser leaves the simplex.
     """
     squares = np.einsum("ij,ij->i", points, points)
     active = [int(squares.argmin())]

@@ -1,4 +1,5 @@
-"""Calling torch on one whole sample: several inputs, other arguments, several outputs, a cotangent that varies."""
+"""Calling torch on one whole sample: several inputs, other arguments, several outputs, a cotangent that
+varies."""
 
 from __future__ import annotations
 
@@ -42,7 +43,8 @@ def call_sample(
     path: str = "vector",
     device: str = "cpu",
 ) -> Called:
-    """Columns "value", "d:name" (order 1) and "dd:name" (order 2) of one sample, as `formula.arrays` defines them.
+    """Columns "value", "d:name" (order 1) and "dd:name" (order 2) of one sample, as `formula.arrays` defines
+    them.
 
     Raises Unsupported or Raised.
     """
@@ -66,7 +68,8 @@ def call_sample(
 
 
 def argument(value: Any, make: Callable[[Any], torch.Tensor], device: str) -> Any:
-    """An extra as torch takes it: float arrays in the dtype under test, other arrays as they are, the rest untouched."""
+    """An extra as torch takes it: float arrays in the dtype under test, other arrays as they are, the rest
+    untouched."""
     if not isinstance(value, np.ndarray):
         return value
     return make(value) if value.dtype == np.float64 else torch.from_numpy(np.array(value)).to(device)
@@ -89,7 +92,11 @@ def _tensors(found: Any) -> list[torch.Tensor]:
 
 
 def _derivatives(
-    outputs: list[torch.Tensor], leaves: Mapping[str, torch.Tensor], cotangent: Pattern, direction: Pattern, order: int
+    outputs: list[torch.Tensor],
+    leaves: Mapping[str, torch.Tensor],
+    cotangent: Pattern,
+    direction: Pattern,
+    order: int,
 ) -> dict[str, list[torch.Tensor]]:
     differentiable = [t for t in outputs if t.requires_grad]
     if not differentiable:
@@ -104,7 +111,9 @@ def _derivatives(
     grads = _grad(differentiable, inputs, seeds, create_graph=order > 1)
     columns = {f"d:{n}": [g] for n, g in zip(leaves, grads, strict=True)}
     if order > 1:
-        moving = [(g, _like(x, direction(x.numel()))) for g, x in zip(grads, inputs, strict=True) if g.requires_grad]
+        moving = [
+            (g, _like(x, direction(x.numel()))) for g, x in zip(grads, inputs, strict=True) if g.requires_grad
+        ]
         second = [torch.zeros_like(x) for x in inputs]
         if moving:
             second = _grad([g for g, _ in moving], inputs, [v for _, v in moving], create_graph=False)
@@ -117,7 +126,8 @@ def _grad(
 ) -> list[torch.Tensor]:
     """Gradients, with zeros for autograd's None."""
     found = torch.autograd.grad(outputs, inputs, seeds, create_graph=create_graph, allow_unused=True)
-    return [torch.zeros_like(x) if g is None else g for g, x in zip(found, inputs, strict=True)]
+    given: list[torch.Tensor | None] = list(found)
+    return [torch.zeros_like(x) if g is None else g for g, x in zip(given, inputs, strict=True)]
 
 
 def _like(t: torch.Tensor, values: Floats) -> torch.Tensor:

@@ -1,7 +1,7 @@
 """The second ruler for rows: the range of the exact result when every number of a call moves by C*u.
 
-The range is probed from inside: at the sign patterns of the exact first derivative of the worst entries, which reach its
-ends to first order, and at fixed pseudo-random ones.  Too small a range is the strict side.
+The range is probed from inside: at the sign patterns of the exact first derivative of the worst entries,
+which reach its ends to first order, and at fixed pseudo-random ones.  Too small a range is the strict side.
 """
 
 from __future__ import annotations
@@ -16,7 +16,15 @@ from flint import arb
 
 from gradcheck_suite.engine.conditioning import units, widened
 from gradcheck_suite.floats import Exact, Format, round_exact
-from gradcheck_suite.formula.arrays import Pattern, Problem, Wanted, at_stand_ins, enclose, evaluate, sensitivities
+from gradcheck_suite.formula.arrays import (
+    Pattern,
+    Problem,
+    Wanted,
+    at_stand_ins,
+    enclose,
+    evaluate,
+    sensitivities,
+)
 from gradcheck_suite.formula.evaluate import start_precision
 from gradcheck_suite.formula.fields import ARB
 
@@ -62,7 +70,8 @@ def excused(
     ulp: Floats,
     fmt: Format,
 ) -> Bools:
-    """Which failing entries of one sample's flat `column` hold a computed value inside the range; NaN never does."""
+    """Which failing entries of one sample's flat `column` hold a computed value inside the range; NaN never
+    does."""
     usable = ~np.isnan(computed)
     if problem.has_nan:
         # A NaN stands for any number: there is nothing to move.
@@ -89,7 +98,14 @@ class _Range:
     """The range of the exact entries as far as it has been explored, and which computed values lie inside."""
 
     def __init__(
-        self, problem: Problem, wanted: Wanted, column: str, entries: Ints, computed: Floats, centre: Exact, fmt: Format
+        self,
+        problem: Problem,
+        wanted: Wanted,
+        column: str,
+        entries: Ints,
+        computed: Floats,
+        centre: Exact,
+        fmt: Format,
     ) -> None:
         self.problem, self.wanted, self.column, self.entries, self.fmt = problem, wanted, column, entries, fmt
         self.computed, self.exact = computed, centre.to_float64()
@@ -104,7 +120,8 @@ class _Range:
     def guide(self, i: int) -> None:
         """Widen along the exact first derivative of entry i, unless even four times its reach would not do.
 
-        The first step is no longer than the error asks for: a full one may turn back where the function bends.
+        The first step is no longer than the error asks for: a full one may turn back where the function
+        bends.
         """
         slopes = sensitivities(self.problem, self.wanted, self.column, int(self.entries[i]))
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -127,12 +144,15 @@ class _Range:
         """Take in the exact entries when every number moves by step*u along the signs, and against them."""
         for direction in (signs, signs.opposite()):
             moved, seen = move(self.problem, self.wanted, direction, self.fmt, step)
-            value = round_exact(enclose(moved, self.fmt, seen).exact(self.fmt)[self.column][self.entries], self.fmt)
+            value = round_exact(
+                enclose(moved, self.fmt, seen).exact(self.fmt)[self.column][self.entries], self.fmt
+            )
             self.lowest, self.highest = np.fmin(self.lowest, value), np.fmax(self.highest, value)
         self.look()
 
     def look(self) -> None:
-        """Mark what lies inside the range by now; the size of a gradient is moved by the cotangent, except across a kink."""
+        """Mark what lies inside the range by now; the size of a gradient is moved by the cotangent, except
+        across a kink."""
         own = self.step * self.fmt.unit_roundoff if self.column == "value" or self.kinks else 0.0
         lowest, highest = widened(self.lowest, self.highest, own, self.fmt)
         with np.errstate(invalid="ignore"):

@@ -30,26 +30,32 @@ def confirm_entry(
     by_mpmath: Callable[[int], Mapping[str, Any]],
     tie: TieVerdict | None = None,
 ) -> Confirmed:
-    """Compute one entry of a flat column by mpmath, raising the precision until it agrees with `stated` (one entry).
+    """Compute one entry of a flat column by mpmath, raising the precision until it agrees with `stated` (one
+    entry).
 
-    `by_mpmath(bits)` computes the columns of the problem.  At a tie, the element of the subdifferential is combined from
-    mpmath's gradients at the same points nearby.
+    `by_mpmath(bits)` computes the columns of the problem.  At a tie, the element of the subdifferential is
+    combined from mpmath's gradients at the same points nearby.
     """
     numbers = [x for v in (*problem.inputs.values(), *problem.reals.values()) for x in np.ravel(v)]
     finite = sorted({abs(float(x)) for x in numbers if np.isfinite(x) and x})
     bits = max(confirmation_bits([*finite[:1], *finite[-1:]]), _TIE_BITS if tie else 0)
     infinite = any(np.isinf(x) for x in numbers)
-    # Where an infinity stood in, the stated value is the element that the limit rounds to, half an ulp away at most.
+    # Where an infinity stood in, the stated value is the element that the limit rounds to, half an ulp away
+    # at most.
     slack = (0.5 if infinite else 0.0) + 2.0**-16
     most = bits if len(numbers) > _LONG else _MOST_BITS
     while True:
         with mpmath.workprec(bits):
-            value = by_mpmath(bits)[column][entry] if tie is None else _combined(tie, wanted, column, entry, bits)
+            value = (
+                by_mpmath(bits)[column][entry] if tie is None else _combined(tie, wanted, column, entry, bits)
+            )
             close = agrees(value, stated, fmt, slack)
             if close or bits >= most:
                 # What cancellation leaves of an exact 0 is no value.
                 value = mpmath.mpf(0) if close and stated.hi[0] == 0 else value
-                return Confirmed(decimal=digits(value, fmt, {"": np.inf if infinite else 0.0}), bits=bits, agrees=close)
+                return Confirmed(
+                    decimal=digits(value, fmt, {"": np.inf if infinite else 0.0}), bits=bits, agrees=close
+                )
         bits *= 4
 
 

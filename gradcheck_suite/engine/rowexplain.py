@@ -43,7 +43,9 @@ def sample_of(op: Op, variant: Mapping[str, Any], inputs: Mapping[str, Any], fmt
         raise UsageError(f"{op.name} needs the input {missing[0]!r} too; write all inputs as JSON.")
     arrays = {n: _array(n, value) for n, value in inputs.items()}
     named = {n: round_to(arrays[n].astype(np.float64), fmt) for n in op.inputs}
-    rest = {n: x if x.dtype == np.int64 else round_to(x, fmt) for n, x in arrays.items() if n not in op.inputs}
+    rest = {
+        n: x if x.dtype == np.int64 else round_to(x, fmt) for n, x in arrays.items() if n not in op.inputs
+    }
     return Sample(inputs=named, extra=rest, label="the call")
 
 
@@ -51,12 +53,14 @@ def _array(name: str, value: Any) -> npt.NDArray[Any]:
     try:
         array = np.array(value)
     except ValueError:
-        raise UsageError(f"the lists of input {name!r} have different lengths: write rows of one length.") from None
+        raise UsageError(
+            f"the lists of input {name!r} have different lengths: write rows of one length."
+        ) from None
     return array.astype(np.int64 if array.dtype.kind in "iub" else np.float64)
 
 
 def explain_sample(case: Case, sample: Sample, settings: Settings) -> Iterator[Explanation]:
-    """Every column of a direction at one call; where torch refuses or raises, one explanation that says so."""
+    """Every column of a direction at one call; one explanation where torch refuses or raises."""
     subject = RowSubject(case.op, case.variant, case.dtype, case.order, settings, samples=(sample,))
     inputs = {n: np.asarray(x).tolist() for n, x in (*sample.inputs.items(), *sample.extra.items())}
     try:
@@ -132,7 +136,10 @@ def _sentence(
     label = f"{case.op.label(case.variant)} {case.dtype}"
     if kind is None:
         what = wording.quantity(case.direction)
-        reason = {"undefined": "nothing is judged: the exact result is undefined there", "ok": "nothing wrong"}
+        reason = {
+            "undefined": "nothing is judged: the exact result is undefined there",
+            "ok": "nothing wrong",
+        }
         return f"{label}: {what}: {reason.get(verdict, verdict)}."
     sample = runner.subject.samples[0]
     text = words.sentence(

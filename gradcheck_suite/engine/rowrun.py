@@ -15,6 +15,7 @@ from gradcheck_suite.engine import rowwording as words
 from gradcheck_suite.engine import wording
 from gradcheck_suite.engine.against import allowed
 from gradcheck_suite.engine.arguments import reproducer, written
+from gradcheck_suite.engine.availability import unjudged
 from gradcheck_suite.engine.calls import Raised, Unsupported
 from gradcheck_suite.engine.cases import Case
 from gradcheck_suite.engine.conduct import with_conduct
@@ -46,6 +47,8 @@ def row_subject(case: Case, settings: Settings) -> RowSubject:
 
 def judged_rows(case: Case, subject: RowSubject, settings: Settings) -> list[Result]:
     """The results of a case on a subject."""
+    if not subject.samples:
+        return unjudged(case, "inconclusive", "vacuous gate: no input is judged, the domain leaves none")
     started = time.perf_counter()
     results = []
     for column, wrt in columns_of(case):
@@ -82,7 +85,9 @@ class Group:
 class RowRunner:
     """One column of one case on its way to a result."""
 
-    def __init__(self, case: Case, subject: RowSubject, column: str, wrt: str | None, settings: Settings) -> None:
+    def __init__(
+        self, case: Case, subject: RowSubject, column: str, wrt: str | None, settings: Settings
+    ) -> None:
         self.case, self.subject, self.column, self.wrt, self.settings = case, subject, column, wrt, settings
         self.label = case.op.label(case.variant)
         self.id = case.id if wrt is None or len(case.op.inputs) == 1 else f"{case.id}::{wrt}"
@@ -121,8 +126,11 @@ class RowRunner:
 
     def _raised(self, message: str, path: str, sample: Sample | None) -> Finding:
         where = f" for {sample.label}" if sample else ""
-        text = f"{self.label} {self.case.dtype} {self.case.direction} raises on the {path} path{where}: {message}"
-        return Finding(id=f"{self.id}::raises.{path}", kind="raises", severity="critical", path=path, message=text)
+        called = f"{self.label} {self.case.dtype} {self.case.direction}"
+        text = f"{called} raises on the {path} path{where}: {message}"
+        return Finding(
+            id=f"{self.id}::raises.{path}", kind="raises", severity="critical", path=path, message=text
+        )
 
     def _dtype_findings(self, main: RowJudged) -> list[Finding]:
         got = self.subject.called(int(main.owner[0])).dtypes[self.column]
@@ -201,7 +209,9 @@ class RowRunner:
         samples = self.subject.samples
         places = [self._at(k) for k in owners if samples[k].probe == group.probe]
         lo, hi = min(places), max(places)
-        between = [k for k in np.unique(judged.owner) if samples[k].probe == group.probe and lo <= self._at(k) <= hi]
+        between = [
+            k for k in np.unique(judged.owner) if samples[k].probe == group.probe and lo <= self._at(k) <= hi
+        ]
         return lo, hi, round(len(places) / max(len(between), 1), 6), len(owners)
 
     def _at(self, k: int) -> float:
@@ -305,7 +315,9 @@ class RowRunner:
             wrt=self.wrt,
             index=self.index(judged, i),
             cotangent=self.cotangent(judged, i),
-            tangents={n: cotangents.direction(np.size(x)).reshape(np.shape(x)) for n, x in sample.inputs.items()},
+            tangents={
+                n: cotangents.direction(np.size(x)).reshape(np.shape(x)) for n, x in sample.inputs.items()
+            },
             exact=exact,
             path=judged.path,
         )
@@ -359,7 +371,9 @@ class RowRunner:
         except Raised as error:
             return [self._raised(str(error), "strided", None)]
         before = main.verdicts.take(np.flatnonzero(np.isin(main.owner, judged.owner)))
-        fresh = (judged.verdicts.kind > 0) & ((before.kind == 0) | (judged.verdicts.severity < before.severity))
+        fresh = (judged.verdicts.kind > 0) & (
+            (before.kind == 0) | (judged.verdicts.severity < before.severity)
+        )
         return self._findings(judged, fresh)
 
     # --- the result

@@ -1,7 +1,7 @@
 """Judging an op whose entries depend on each other: samples, exact values and torch's results of one variant.
 
-A `RowSubject` is to a sample-wise op what `pointwise.Subject` is to an elementwise one; the entries of all samples lie
-one after another in the columns that it judges, so that the judge and the rulers are the same.
+A `RowSubject` is to a sample-wise op what `pointwise.Subject` is to an elementwise one; the entries of all
+samples lie one after another in the columns that it judges, so that the judge and the rulers are the same.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ _SMALL = 256
 """Entries of a sample that takes part in further paths and cotangents."""
 
 _LARGEST_SECOND = 256
-"""Entries of a sample up to which second derivatives are taken: forward over reverse costs five times the rest."""
+"""Entries of a sample up to which second derivatives are taken: forward over reverse costs five times the
+rest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +72,13 @@ class RowSubject:
         samples: tuple[Sample, ...] | None = None,
     ) -> None:
         self._given = samples
-        self.op, self.variant, self.dtype, self.order, self.settings = op, dict(variant), dtype, order, settings
+        self.op, self.variant, self.dtype, self.order, self.settings = (
+            op,
+            dict(variant),
+            dtype,
+            order,
+            settings,
+        )
         self.fmt: Format = format_of(dtype)
         self.params, self.reals = op.params(variant), op.reals(variant)
         self.max_ulp = settings.max_ulp if op.max_ulp is None else op.max_ulp
@@ -96,7 +103,9 @@ class RowSubject:
             return self._given
         assert self.op.samples is not None, f"{self.op.name} is not pointwise and states no samples"
         found = self.op.samples(self.params, self.fmt, budget=self.settings.budget, seed=self.settings.seed)
-        return tuple(s for s in found if (self.order < 2 or _size(s) <= _LARGEST_SECOND) and self._in_domain(s))
+        return tuple(
+            s for s in found if (self.order < 2 or _size(s) <= _LARGEST_SECOND) and self._in_domain(s)
+        )
 
     def _in_domain(self, sample: Sample) -> bool:
         """Whether a user's op is defined for the sample; the samples of torch's own ops all are."""
@@ -140,7 +149,11 @@ class RowSubject:
     def by_mpmath(self, k: int, cotangent: str, order: int, bits: int) -> dict[str, Any]:
         """Flat columns of sample k by mpmath, computed once for all entries."""
         # A short sample is computed for all directions that share this subject.
-        order = max(order, min(self.order, 2)) if _size(self.samples[k]) <= _SMALL and cotangent == "mixed" else order
+        order = (
+            max(order, min(self.order, 2))
+            if _size(self.samples[k]) <= _SMALL and cotangent == "mixed"
+            else order
+        )
         key = (cotangent, k, order, bits)
         if key not in self._by_mpmath:
             problem = self.problem(self.samples[k])
@@ -173,8 +186,10 @@ class RowSubject:
             device=self.settings.device,
         )
 
-    def judged(self, column: str, path: str = "vector", cotangent: str = "mixed", only: Ints | None = None) -> RowJudged:
-        """Verdicts on one column of the samples (of `only`), both rulers and documented deviations applied."""
+    def judged(
+        self, column: str, path: str = "vector", cotangent: str = "mixed", only: Ints | None = None
+    ) -> RowJudged:
+        """Verdicts on one column of the samples (of `only`), both rulers applied."""
         parts = list(self._parts(column, path, cotangent, range(len(self.samples)) if only is None else only))
         return self._judge(column, path, cotangent, parts)
 
@@ -183,7 +198,9 @@ class RowSubject:
         parts = []
         for k, computed in self._parts(main.column, path, main.cotangent, self.small):
             known = self._called.get(("vector", main.cotangent, k))
-            if isinstance(known, rowcalls.Called) and not np.array_equal(known.columns[main.column], computed, equal_nan=True):
+            if isinstance(known, rowcalls.Called) and not np.array_equal(
+                known.columns[main.column], computed, equal_nan=True
+            ):
                 parts.append((k, computed))
         return self._judge(main.column, path, main.cotangent, parts)
 
@@ -200,7 +217,9 @@ class RowSubject:
         for (k, computed), ref in zip(parts, refs, strict=True):
             _check_size(self.op, self.samples[k], column, computed, ref)
         owner = np.repeat([k for k, _ in parts], [len(c) for _, c in parts]).astype(np.int64)
-        entry = np.concatenate([np.arange(len(c)) for _, c in parts]) if parts else np.zeros(0, dtype=np.int64)
+        entry = (
+            np.concatenate([np.arange(len(c)) for _, c in parts]) if parts else np.zeros(0, dtype=np.int64)
+        )
         computed = np.concatenate([c for _, c in parts]) if parts else np.zeros(0)
         lower = Exact.concatenate([Exact.from_float64(np.zeros(0)), *(r.columns[column] for r in refs)])
         undefined = np.concatenate([np.zeros(0, dtype=bool), *(r.undefined[column] for r in refs)])
@@ -254,12 +273,16 @@ class RowSubject:
         if self.op.against is None or not len(owner):
             return None
         if self._opponent is None:
-            self._opponent = RowSubject(against.opponent(self.op), self.variant, self.dtype, self.order, self.settings)
+            self._opponent = RowSubject(
+                against.opponent(self.op), self.variant, self.dtype, self.order, self.settings
+            )
         allowed = np.zeros(len(owner))
         for k in np.unique(owner):
             where = np.flatnonzero(owner == k)
             computed = self._opponent.called(int(k), "vector", cotangent).columns[column]
-            errors = judge(computed, lower[where], lower[where], self.fmt, max_ulp=np.inf, undefined=skip[where]).ulp
+            errors = judge(
+                computed, lower[where], lower[where], self.fmt, max_ulp=np.inf, undefined=skip[where]
+            ).ulp
             finite = errors[np.isfinite(errors)]
             near = np.full(len(where), finite.max() if len(finite) else 0.0)
             allowed[where] = against.limits(self.op, np.fmax(errors, near), self.max_ulp)

@@ -21,7 +21,7 @@ def order_of(column: str) -> int:
 
 
 def place(sample: Sample, index: tuple[int, ...], cotangent: str) -> str:
-    """"one winner, all others equal, length 17 (gap = 4), entry [3]"."""
+    """ "one winner, all others equal, length 17 (gap = 4), entry [3]"."""
     parts = [sample.label or "the sample"]
     if sample.at is not None:
         parts[0] += f" ({sample.probe} = {wording.decimal(float(sample.at))})"
@@ -56,7 +56,9 @@ def sentence(
 
 def choice(label: str, dtype: str, sample: Sample, entries: npt.NDArray[Any], values: Floats) -> str:
     """Which element of a set of gradients was picked."""
-    shown = ", ".join(f"[{int(e)}] {wording.decimal(float(v))}" for e, v in zip(entries[:_SHOWN], values, strict=False))
+    shown = ", ".join(
+        f"[{int(e)}] {wording.decimal(float(v))}" for e, v in zip(entries[:_SHOWN], values, strict=False)
+    )
     more = ", …" if len(entries) > _SHOWN else ""
     return (
         f"{label} {dtype}: at a tie ({sample.label}) the gradient may be any element of the subdifferential; "

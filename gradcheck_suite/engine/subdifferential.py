@@ -1,11 +1,11 @@
 """Judging gradients at ties: is the computed gradient one element of the subdifferential, all inputs jointly?
 
-The Clarke subdifferential (Clarke 1983, "Optimization and Nonsmooth Analysis", theorem 2.5.1) is the convex hull of the
-limits of gradients at points nearby.  It is sampled as just that: exact gradients at x + 2^-1274 d for fixed directions
-d, then for the directions in which the computed gradient still lies outside, since the gradient of a convex function at
-x + t d is the element of the set that is extreme in the direction d.  Coordinate intervals would not do: a gradient whose
-entries are each possible may still belong to no single convex combination.  At a documented clamp the clamped and the
-unclamped gradients span the set.
+The Clarke subdifferential (Clarke 1983, "Optimization and Nonsmooth Analysis", theorem 2.5.1) is the convex
+hull of the limits of gradients at points nearby.  It is sampled as just that: exact gradients at x + 2^-1274
+d for fixed directions d, then for the directions in which the computed gradient still lies outside, since the
+gradient of a convex function at x + t d is the element of the set that is extreme in the direction d.
+Coordinate intervals would not do: a gradient whose entries are each possible may still belong to no single
+convex combination.  At a documented clamp the clamped and the unclamped gradients span the set.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 _STEP_BITS = (200, 260)
-# The scale of a step: below every float64, so that no kink at a tiny parameter is jumped over, and what a step adds to a
-# limit of 0 is smaller than every float.
+# The scale of a step: below every float64, so that no kink at a tiny parameter is jumped over, and what a
+# step adds to a limit of 0 is smaller than every float.
 _SCALE = -1074
 _STEP_SLOPE = 60
 _SPARE_BITS = 512
@@ -46,9 +46,10 @@ _CONDITIONED = 8
 class TieVerdict:
     """What the hull says of one sample, per column of gradients.
 
-    `nearest` is the element of the set nearest to the computed gradient (the computed one itself where it belongs),
-    `member` marks the entries that vary over the set, `undefined` those where nothing is judged, `open` those left
-    undecided.  `weights` and `steps` give the element as a combination of gradients at x + step.
+    `nearest` is the element of the set nearest to the computed gradient (the computed one itself where it
+    belongs), `member` marks the entries that vary over the set, `undefined` those where nothing is judged,
+    `open` those left undecided.  `weights` and `steps` give the element as a combination of gradients at x +
+    step.
     """
 
     nearest: dict[str, Exact]
@@ -74,7 +75,9 @@ class _Hull:
 
     def __post_init__(self) -> None:
         self.sizes = [np.size(x) for x in self.problem.inputs.values()]
-        numbers = np.concatenate([np.abs(np.asarray(x, dtype=float)).reshape(-1) for x in self.problem.inputs.values()])
+        numbers = np.concatenate(
+            [np.abs(np.asarray(x, dtype=float)).reshape(-1) for x in self.problem.inputs.values()]
+        )
         self.exponent = _SCALE - self.bits
         top = int(np.frexp(max(float(numbers.max(initial=1.0)), 1.0))[1])
         self.precision = top - self.exponent + _SPARE_BITS
@@ -106,14 +109,16 @@ class _Hull:
         with ARB.precision(self.precision):
             found, m = evaluate(point, ARB, self.wanted)
         vertex = np.concatenate([found[c] for c in self.columns])
-        # Where the function is not differentiable, or not defined, nearby, there is no gradient to take a limit of.
+        # Where the function is not differentiable, or not defined, nearby, there is no gradient to take a
+        # limit of.
         if all(ball.is_finite() for ball in vertex):
             self.vertices.append(vertex)
             self.points.append(point)
         return bool(m.clamped)
 
     def spanned_by_clamps(self) -> bool:
-        """Whether documented clamps are all there is; if so the two gradients at the point itself are the vertices."""
+        """Whether documented clamps are all there is; if so the two gradients at the point itself are the
+        vertices."""
         point = self.moved(np.zeros(sum(self.sizes)))
         with ARB.precision(self.precision):
             m = evaluate(point, ARB, replace(self.wanted, order=0))[1]
@@ -138,9 +143,11 @@ class _Hull:
 
 
 class Subdifferential:
-    """The set of gradients of a problem at a tie (`columns` of one order), against which any computed gradient is judged.
+    """The set of gradients of a problem at a tie (`columns` of one order), against which any computed
+    gradient is judged.
 
-    Second derivatives are not judged where the first is a set.  Where no finite hull exists, nothing is judged.
+    Second derivatives are not judged where the first is a set.  Where no finite hull exists, nothing is
+    judged.
     """
 
     def __init__(self, problem: Problem, wanted: Wanted, columns: tuple[str, ...]) -> None:
@@ -154,7 +161,8 @@ class Subdifferential:
             self.exists = not _first_is_set(problem, wanted, columns)
 
     def judge(self, computed: Mapping[str, Floats], fmt: Format, *, max_ulp: float) -> TieVerdict:
-        """Whether the computed gradients (flat, one array a column) are one element of the set, all inputs jointly."""
+        """Whether the computed gradients (flat, one array a column) are one element of the set, all inputs
+        jointly."""
         got = np.concatenate([computed[c] for c in self.hull.columns])
         if not self.exists:
             return _verdict(computed, _exact(self.hull, None, got), undefined=np.ones(len(got), dtype=bool))
@@ -181,14 +189,17 @@ def _axes(hull: _Hull) -> None:
 
 
 def _settles(hull: _Hull) -> bool:
-    """Whether the gradients are limits: those a smaller step away are the same. One that grows has no finite hull."""
+    """Whether the gradients are limits: those a smaller step away are the same. One that grows has no finite
+    hull."""
     nearer = _Hull(hull.problem, hull.wanted, hull.columns, _STEP_BITS[1])
     for direction in itertools.islice(_first_directions(sum(hull.sizes)), 2):
         nearer.add(direction)
     if not nearer.vertices or len(nearer.vertices) > len(hull.vertices):
         return False
     return not any(
-        hull.differ(a, b) for v, w in zip(hull.vertices, nearer.vertices, strict=False) for a, b in zip(v, w, strict=True)
+        hull.differ(a, b)
+        for v, w in zip(hull.vertices, nearer.vertices, strict=False)
+        for a, b in zip(v, w, strict=True)
     )
 
 
@@ -200,7 +211,9 @@ def _first_is_set(problem: Problem, wanted: Wanted, columns: tuple[str, ...]) ->
     return not first.vertices or bool(first.varies().any())
 
 
-def _judged(hull: _Hull, fmt: Format, computed: Mapping[str, Floats], got: Floats, max_ulp: float) -> TieVerdict:
+def _judged(
+    hull: _Hull, fmt: Format, computed: Mapping[str, Floats], got: Floats, max_ulp: float
+) -> TieVerdict:
     member = hull.varies()
     if not np.isfinite(got[member]).all() or not member.any():
         return _verdict(computed, _exact(hull, None, got), member=member)
@@ -258,7 +271,8 @@ def _gaps(hull: _Hull, fmt: Format, got: Floats, member: Bools, max_ulp: float) 
 
 
 def _inside_when_moved(hull: _Hull, fmt: Format, got: Floats, member: Bools, max_ulp: float) -> bool:
-    """The second ruler at a tie: the hull of gradients when every number of the call moves by its own rounding."""
+    """The second ruler at a tie: the hull of gradients when every number of the call moves by its own
+    rounding."""
     wide = _Hull(hull.problem, hull.wanted, hull.columns, hull.bits, list(hull.vertices), list(hull.points))
     rng = np.random.RandomState(11)
     names = {**hull.problem.inputs, **hull.problem.reals}
@@ -276,7 +290,8 @@ def _inside_when_moved(hull: _Hull, fmt: Format, got: Floats, member: Bools, max
 
 
 def _exact(hull: _Hull, weights: Floats | None, got: Floats, keep: Bools | None = None) -> Exact:
-    """The combination of the vertices (the first one where there are no weights), `got` itself where `keep` says so."""
+    """The combination of the vertices (the first one where there are no weights), `got` itself where `keep`
+    says so."""
     if not hull.vertices:
         return Exact.from_float64(np.full(len(got), np.nan))
     with ARB.precision(hull.precision):
@@ -284,9 +299,13 @@ def _exact(hull: _Hull, weights: Floats | None, got: Floats, keep: Bools | None 
             combined = hull.vertices[0]
         else:
             total = sum(arb(float(w)) for w in weights)
-            combined = sum(v * (arb(float(w)) / total) for w, v in zip(weights, hull.vertices, strict=True) if w)
+            combined = sum(
+                v * (arb(float(w)) / total) for w, v in zip(weights, hull.vertices, strict=True) if w
+            )
         floor = hull.floor()
-        exact = Exact.from_man_exp([(0, 0) if abs(b) < floor else b.mid().man_exp() for b in combined], rad=2.0**-70)
+        exact = Exact.from_man_exp(
+            [(0, 0) if abs(b) < floor else b.mid().man_exp() for b in combined], rad=2.0**-70
+        )
     return exact if keep is None else exact.put(keep, Exact.from_float64(got[keep]))
 
 

@@ -1,14 +1,17 @@
 """Exact values and gradients of a formula at whole arrays, for ops whose entries depend on each other.
 
-A *problem* is one call: its inputs are differentiated, its reals (parameters, weights, targets) are exact constants.  All
-outputs are flattened into one column "value"; "d:name" is the gradient of <cotangent, value> with respect to an input,
-and "dd:name" the derivative of that gradient when all inputs move along a direction (a Hessian-vector product).
+A *problem* is one call: its inputs are differentiated, its reals (parameters, weights, targets) are exact
+constants.  All outputs are flattened into one column "value"; "d:name" is the gradient of <cotangent, value>
+with respect to an input, and "dd:name" the derivative of that gradient when all inputs move along a direction
+(a Hessian-vector product).
 
-Infinite inputs stand for their limits and NaN inputs for any number, as in `points`, over every entry of the problem.
+Infinite inputs stand for their limits and NaN inputs for any number, as in `points`, over every entry of the
+problem.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,7 +25,7 @@ from gradcheck_suite.formula.context import Context
 from gradcheck_suite.formula.dual import Dual, DualField
 from gradcheck_suite.formula.evaluate import PRECISION_CAP, settle_rule, start_precision, to_exact
 from gradcheck_suite.formula.fields import ARB, MPMATH
-from gradcheck_suite.formula.tape import Array, Objects, Variable, constant, elementwise, gradient
+from gradcheck_suite.formula.tape import Array, Objects, Variable, elementwise, gradient
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -33,6 +36,7 @@ _INFINITIES = (2000, 5000)
 _NAN_STAND_INS = (-700.25, -1.5, 0.375, 2.5, 650.75)
 # A ball that is still NaN here comes from a pole or a domain, not from lack of precision.
 _POLE_PRECISION = 1024
+_ARB: Any = ARB
 _PART = np.frompyfunc(lambda a: a.v, 1, 1)
 _TANGENT = np.frompyfunc(lambda a: a.d, 1, 1)
 _NO_SLOPES = {"cotangent": np.zeros(1), "direction": np.zeros(1)}
@@ -43,8 +47,8 @@ _AROUND_ZERO = np.frompyfunc(lambda ball: ball.contains(0), 1, 1)
 class Problem:
     """One call of `formula(m, *inputs, **reals, **fixed)`.
 
-    Arrays of inputs and reals hold exact numbers: float64, or objects (ints, floats, dyadic pairs (man, exp)).
-    `straight` asks for the derivative that does not see documented clamps.
+    Arrays of inputs and reals hold exact numbers: float64, or objects (ints, floats, dyadic pairs (man,
+    exp)). `straight` asks for the derivative that does not see documented clamps.
     """
 
     formula: Callable[..., Any]
@@ -71,7 +75,8 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """Which columns: order 0 is the value, 1 adds gradients for `cotangent`, 2 their derivatives along `direction`."""
+    """Which columns: order 0 is the value, 1 adds gradients for `cotangent`, 2 their derivatives along
+    `direction`."""
 
     order: int
     cotangent: Pattern
@@ -80,10 +85,11 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """Exact flat columns of one problem, and per column the entries that are undefined or were left undecided.
+    """Exact flat columns of one problem, and per column the entries that are undefined or were left
+    undecided.
 
-    `nan_expected` marks entries of the value that must be NaN; `tie` says that some comparison was an equality or some
-    documented clamp holds, so that the gradient may be a set.
+    `nan_expected` marks entries of the value that must be NaN; `tie` says that some comparison was an
+    equality or some documented clamp holds, so that the gradient may be a set.
     """
 
     columns: dict[str, Exact]
@@ -148,14 +154,15 @@ def _numbers(field: Any, values: Any) -> Objects:
 
 
 def _with_second(problem: Problem, field: Any, wanted: Wanted) -> tuple[dict[str, Objects], Context]:
-    """One evaluation over dual numbers gives all columns: value and gradients are the parts without the direction."""
+    """One evaluation over dual numbers gives all columns: value and gradients are the parts without the
+    direction."""
     dual = DualField(field)
-    m = Context(dual, straight=problem.straight)  # type: ignore[arg-type]  # DualField sets its functions dynamically
+    m = Context(dual, straight=problem.straight)
     variables = {}
     for n, x in problem.inputs.items():
         v = _numbers(field, x)
         d = _numbers(field, wanted.direction(v.size)).reshape(v.shape)
-        variables[n] = Variable(dual, elementwise(Dual, v, d))  # type: ignore[arg-type]
+        variables[n] = Variable(dual, elementwise(Dual, v, d))
     value = _outputs(problem, m, variables)
     grads = gradient(value, _numbers(dual, wanted.cotangent(value.size)), list(variables.values()))
     columns = {"value": _PART(value.value)}
@@ -171,7 +178,8 @@ class _Enclosed:
     tie: bool
 
     def exact(self, fmt: Format) -> dict[str, Exact]:
-        """Midpoints; a settled ball around 0 is too small to differ from 0 in the format, under any cotangent."""
+        """Midpoints; a settled ball around 0 is too small to differ from 0 in the format, under any
+        cotangent."""
         found = {}
         for n, column in self.balls.items():
             exact = to_exact(column, fmt, self.settled[n])
@@ -189,7 +197,7 @@ def enclose(problem: Problem, fmt: Format, wanted: Wanted) -> _Enclosed:
     while True:
         with ARB.precision(bits):
             balls, m = evaluate(problem, ARB, wanted)
-            settled = {n: done(column).astype(bool) for n, column in balls.items()}
+            settled = {n: np.asarray(done(column), dtype=bool) for n, column in balls.items()}
         unsettled = [c[~settled[n]] for n, c in balls.items()]
         poles = all(not ball.is_finite() for part in unsettled for ball in part)
         finished = not m.undecided and all(not len(part) for part in unsettled)
@@ -223,8 +231,9 @@ def _with_nan(problem: Problem, fmt: Format, wanted: Wanted) -> Reference:
     values = []
     forward = replace(wanted, order=0)
     for k in range(len(_NAN_STAND_INS)):
-        numbers = iter(range(k, 10**9))
-        moved = _replaced(problem, np.isnan, lambda _: _NAN_STAND_INS[next(numbers) % len(_NAN_STAND_INS)])
+        # Several NaNs stand for several numbers.
+        numbers = itertools.cycle((*_NAN_STAND_INS[k:], *_NAN_STAND_INS[:k]))
+        moved = _replaced(problem, np.isnan, _taking(numbers))
         moved = _replaced(moved, np.isinf, lambda x: (1 if x > 0 else -1, _INFINITIES[0]))
         values.append(round_exact(enclose(moved, fmt, forward).exact(fmt)["value"], fmt))
     with np.errstate(invalid="ignore"):
@@ -243,8 +252,13 @@ def _with_nan(problem: Problem, fmt: Format, wanted: Wanted) -> Reference:
     )
 
 
+def _taking(numbers: Iterator[float]) -> Callable[[float], float]:
+    return lambda _: next(numbers)
+
+
 def _at_infinity(problem: Problem, fmt: Format, wanted: Wanted) -> Reference:
-    """Where all stand-ins round to one element of the format, that is exact; elsewhere the result is undefined."""
+    """Where all stand-ins round to one element of the format, that is exact; elsewhere the result is
+    undefined."""
     rounded: dict[str, Floats] = {}
     agreed: dict[str, Bools] = {}
     tie = False
@@ -266,7 +280,8 @@ def _at_infinity(problem: Problem, fmt: Format, wanted: Wanted) -> Reference:
 
 
 def at_stand_ins(problem: Problem, exponents: Sequence[int] = ()) -> Problem:
-    """The problem with +-2^exponent in the place of each infinity in turn (2^2000 where no exponents are given)."""
+    """The problem with +-2^exponent in the place of each infinity in turn (2^2000 where no exponents are
+    given)."""
     sequence = iter(exponents or [_INFINITIES[0]] * _count(problem, np.isinf))
     return _replaced(problem, np.isinf, lambda x: (1 if x > 0 else -1, next(sequence)))
 
@@ -312,7 +327,8 @@ def _replaced(problem: Problem, special: Callable[[Any], Any], stand_in: Callabl
 
 
 def reference_mpmath(problem: Problem, wanted: Wanted, bits: int) -> dict[str, Objects]:
-    """The same flat columns by mpmath at `bits` bits, infinities by their smaller stand-in; uncertified by itself."""
+    """The same flat columns by mpmath at `bits` bits, infinities by their smaller stand-in; uncertified by
+    itself."""
     with MPMATH.precision(bits):
         columns, _ = evaluate(at_stand_ins(problem), MPMATH, wanted)
     return columns
@@ -328,7 +344,11 @@ def sensitivities(problem: Problem, wanted: Wanted, column: str, entry: int) -> 
     bits = 96 + _largest_exponent(problem)
     while True:
         with ARB.precision(bits), np.errstate(all="ignore"):
-            slopes = _slopes_of_value(problem, entry) if column == "value" else function(problem, wanted, name, entry)
+            slopes = (
+                _slopes_of_value(problem, entry)
+                if column == "value"
+                else function(problem, wanted, name, entry)
+            )
         # A ball that holds 0 where the formula divides shows that the precision was too low.
         if bits > _POLE_PRECISION or all(np.isfinite(s).all() for s in slopes.values()):
             return slopes
@@ -346,26 +366,28 @@ def _largest_exponent(problem: Problem) -> int:
 
 
 def _slopes_of_value(problem: Problem, entry: int) -> dict[str, Floats]:
-    m = Context(ARB)
+    m = Context(_ARB)
     variables, reals = _all_variables(m, problem)
     value = _outputs(replace(problem, reals=reals), m, variables)
     one_hot = np.full(value.size, ARB.zero, dtype=object)
     one_hot[entry] = ARB.one
     names = [*variables, *reals]
     both = [*variables.values(), *reals.values()]
-    slopes = {n: _rough(v.value, g) for n, v, g in zip(names, both, gradient(value, one_hot, both), strict=True)}
+    slopes = {
+        n: _rough(v.value, g) for n, v, g in zip(names, both, gradient(value, one_hot, both), strict=True)
+    }
     return {**slopes, **_NO_SLOPES}
 
 
 def _slopes_of_gradient(problem: Problem, wanted: Wanted, name: str, entry: int) -> dict[str, Floats]:
-    """Along the axis of one entry, the dual part of every gradient is a row of the (symmetric) matrix of second
-    derivatives, and the dual part of the value the derivative by the cotangent."""
-    dual = DualField(ARB)
-    m = Context(dual)  # type: ignore[arg-type]  # DualField sets its functions dynamically
+    """Along the axis of one entry, the dual part of every gradient is a row of the (symmetric) matrix of
+    second derivatives, and the dual part of the value the derivative by the cotangent."""
+    dual = DualField(_ARB)
+    m = Context(dual)
     variables, reals = _all_variables(m, problem)
     seed = variables[name].value.reshape(-1)
     seed[entry] = Dual(seed[entry].v, ARB.one)
-    variables[name] = Variable(dual, seed.reshape(variables[name].shape))  # type: ignore[arg-type]
+    variables[name] = Variable(dual, seed.reshape(variables[name].shape))
     value = _outputs(replace(problem, reals=reals), m, variables)
     cotangent = _numbers(dual, wanted.cotangent(value.size))
     names = [*variables, *reals]
@@ -378,12 +400,12 @@ def _slopes_of_gradient(problem: Problem, wanted: Wanted, name: str, entry: int)
 def _slopes_of_second(problem: Problem, wanted: Wanted, name: str, entry: int) -> dict[str, Floats]:
     """Dual numbers of dual numbers: inside along the direction v, outside along the axis of one entry.
 
-    The mixed part of every gradient is then the gradient of that entry of H v, that of the value its derivative by the
-    cotangent, and the outer part of the inputs' gradients its derivative by v.
+    The mixed part of every gradient is then the gradient of that entry of H v, that of the value its
+    derivative by the cotangent, and the outer part of the inputs' gradients its derivative by v.
     """
-    inner = DualField(ARB)
-    outer = DualField(inner)  # type: ignore[arg-type]  # DualField sets its functions dynamically
-    m = Context(outer)  # type: ignore[arg-type]
+    inner = DualField(_ARB)
+    outer = DualField(inner)
+    m = Context(outer)
     variables, reals = _all_variables(m, problem)
     for n, x in problem.inputs.items():
         v = _numbers(ARB, x).reshape(-1)
@@ -391,7 +413,7 @@ def _slopes_of_second(problem: Problem, wanted: Wanted, name: str, entry: int) -
         axis = [inner.one if n == name and i == entry else inner.zero for i in range(v.size)]
         seed = np.empty(v.size, dtype=object)
         seed[:] = [Dual(Dual(a, d), e) for a, d, e in zip(v, along, axis, strict=True)]
-        variables[n] = Variable(outer, seed.reshape(_array(x).shape))  # type: ignore[arg-type]
+        variables[n] = Variable(outer, seed.reshape(_array(x).shape))
     value = _outputs(replace(problem, reals=reals), m, variables)
     cotangent = _numbers(outer, wanted.cotangent(value.size))
     both = {**variables, **reals}

@@ -1,4 +1,5 @@
-"""Batches of logits with classes: targets first, last, at the winner and ignored; weights; class probabilities."""
+"""Batches of logits with classes: targets first, last, at the winner and ignored; weights; class
+probabilities."""
 
 from __future__ import annotations
 
@@ -56,7 +57,8 @@ def _largest(values: Floats) -> int:
 
 
 def batches(fmt: Format, ignored: int) -> Iterator[Batch]:
-    """Batches whose losses are summed or averaged: classes first, last and ignored, all ignored, and a long one."""
+    """Batches whose losses are summed or averaged: classes first, last and ignored, all ignored, and a long
+    one."""
     logits = round_to(np.resize([0.5, -1.25, 2.0, 0.125, -0.75, 1.5, -2.5], (5, 4)), fmt)
     mixed = np.array([0, 3, ignored, 1, 2])
     yield Batch(logits, mixed, "a batch of 5 with one ignored", "batch", 5.0)
@@ -75,13 +77,17 @@ def batches(fmt: Format, ignored: int) -> Iterator[Batch]:
 def images(fmt: Format, ignored: int) -> Iterator[Batch]:
     """Logits of shape (batch, classes, height, width) and a class for each pixel."""
     for shape in ((1, 3, 2, 2), (2, 2, 3, 1)):
-        logits = round_to(np.resize([0.5, -1.25, 2.0, 0.125, -0.75, 1.5, -2.5, 6.0, -9.0, 0.25, 1.0], shape), fmt)
+        logits = round_to(
+            np.resize([0.5, -1.25, 2.0, 0.125, -0.75, 1.5, -2.5, 6.0, -9.0, 0.25, 1.0], shape), fmt
+        )
         target = np.resize([0, shape[1] - 1, ignored, 1], (shape[0], *shape[2:]))
         label = f"images of shape {'x'.join(map(str, shape))}"
         yield Batch(logits, target, label, "pixels", float(target.size))
     confident = np.zeros((1, 2, 1, 40))
     confident[0, 0, 0, :] = round_to(np.linspace(-20, 20, 40), fmt)
-    yield Batch(confident, np.resize([0, 1], (1, 1, 40)), "images of 40 pixels with rising gaps", "pixels", 40.0)
+    yield Batch(
+        confident, np.resize([0, 1], (1, 1, 40)), "images of 40 pixels with rising gaps", "pixels", 40.0
+    )
 
 
 def weights(fmt: Format, classes: int) -> Iterator[tuple[str, Floats]]:

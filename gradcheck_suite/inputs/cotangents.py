@@ -1,4 +1,5 @@
-"""Cotangents for ops whose outputs depend on each other: never constant, for a constant one may give 0 everywhere."""
+"""Cotangents for ops whose outputs depend on each other: never constant, for a constant one may give 0
+everywhere."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ _DIRECTION: Final = np.array([1.0, 0.5, -1.0, -0.25, 1.5, -0.75, 2.0])
 
 
 def mixed(size: int) -> Floats:
-    """Both signs and several magnitudes; the first entry is 1, so that a scalar loss has the usual cotangent."""
+    """Both signs and several magnitudes; first 1, so that a scalar loss has the usual cotangent."""
     return np.resize(_CYCLE, size)
 
 
@@ -36,5 +37,6 @@ def one_hot(size: int) -> Floats:
 
 
 def scaled(largest: float) -> Pattern:
-    """The mixed cotangent grown to `largest` (a power of two), such as the loss scale of mixed-precision training."""
+    """The mixed cotangent grown to `largest` (a power of two), such as the loss scale of mixed-precision
+    training."""
     return lambda size: mixed(size) * (largest / _LARGEST)

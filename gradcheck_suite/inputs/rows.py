@@ -1,7 +1,7 @@
 """Adversarial rows of logits: equal entries, ties, winners by a gap, masks, mixed magnitudes; numpy only.
 
-Every row is deterministic and holds values of the format.  A row has a place on a *probe*: a curve through the space of
-rows with one parameter, such as the gap between the winner and the rest.
+Every row is deterministic and holds values of the format.  A row has a place on a *probe*: a curve through
+the space of rows with one parameter, such as the gap between the winner and the rest.
 """
 
 from __future__ import annotations
@@ -18,7 +18,11 @@ from gradcheck_suite.floats import Format, round_to
 
 Floats = NDArray[np.float64]
 
-LENGTHS: Final = {"quick": (1, 2, 3, 17), "default": (1, 2, 3, 17, 64, 512), "thorough": (1, 2, 3, 5, 17, 64, 257, 512, 4096)}
+LENGTHS: Final = {
+    "quick": (1, 2, 3, 17),
+    "default": (1, 2, 3, 17, 64, 512),
+    "thorough": (1, 2, 3, 5, 17, 64, 257, 512, 4096),
+}
 """Lengths of rows by budget."""
 
 PAST_FLOAT16: Final = 65_600
@@ -74,8 +78,10 @@ def _long(fmt: Format, n: int) -> Iterator[Row]:
     if n > 1:
         gap = -log(fmt.unit_roundoff)
         yield Row(_winner(n, 4.0), "one winner, all others equal", "gap", 4.0)
-        yield Row(_winner(n, gap), "one winner, all others equal", "gap", float(round_to([gap], fmt)[0]), True)
-        yield Row(-0.25 * np.arange(n), "an arithmetic sequence", "scale", 0.25)
+        yield Row(
+            _winner(n, gap), "one winner, all others equal", "gap", float(round_to([gap], fmt)[0]), True
+        )
+        yield Row(-0.25 * np.arange(n, dtype=np.float64), "an arithmetic sequence", "scale", 0.25)
 
 
 def _levels(fmt: Format, n: int) -> Iterator[Row]:
@@ -149,11 +155,13 @@ def _top(n: int, tied: int, gap: float) -> Floats:
 
 
 WIDE: Final = 40
-"""Rows side by side that the SIMD body of a loop over the inner axes needs in every dtype but the 16-bit ones."""
+"""Rows side by side that the SIMD body of a loop over the inner axes needs in every dtype but the 16-bit
+ones."""
 
 
 def place(row: Floats, dim: int, *, rank: int | None = None, inner: int = 2) -> Floats:
-    """The row along axis `dim` of an array: alone where dim = -1 and no rank is given, else with others beside it.
+    """The row along axis `dim` of an array: alone where dim = -1 and no rank is given, else with others
+    beside it.
 
     `inner` rows stand side by side along the last axis, the same one reversed and rotated.
     """

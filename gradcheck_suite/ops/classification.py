@@ -1,8 +1,8 @@
 """The losses of torch that compare logits with classes or with class probabilities.
 
-Sources: the documentation pages of torch.nn and torch.nn.functional, version 2.13.  Classes lie along axis 1, or along
-axis 0 of a single sample.  The mean of losses with class indices divides by the sum of the weights of the classes that
-are not ignored, that of losses with probabilities by the number of samples.
+Sources: the documentation pages of torch.nn and torch.nn.functional, version 2.13.  Classes lie along axis 1,
+or along axis 0 of a single sample.  The mean of losses with class indices divides by the sum of the weights
+of the classes that are not ignored, that of losses with probabilities by the number of samples.
 """
 
 from __future__ import annotations
@@ -18,7 +18,15 @@ from torch import nn
 from gradcheck_suite.floats import Format, round_to
 from gradcheck_suite.formula.context import Context
 from gradcheck_suite.formula.tape import Array
-from gradcheck_suite.inputs.classes import Batch, batches, few_rows, images, probabilities, single_rows, weights
+from gradcheck_suite.inputs.classes import (
+    Batch,
+    batches,
+    few_rows,
+    images,
+    probabilities,
+    single_rows,
+    weights,
+)
 from gradcheck_suite.inputs.rows import rows
 from gradcheck_suite.ops.declare import operation
 from gradcheck_suite.ops.record import Params, Sample
@@ -26,7 +34,7 @@ from gradcheck_suite.ops.variants import TENSOR
 
 Ints = npt.NDArray[np.int64]
 
-_ALL = ({"reduction": "none"}, {}, {"reduction": "sum"})
+_ALL: tuple[Params, ...] = ({"reduction": "none"}, {}, {"reduction": "sum"})
 _WEIGHTED = tuple({**given, "weight": TENSOR} for given in _ALL)
 _OPTIONS = {"weight": False}
 
@@ -42,7 +50,9 @@ def classes_last(m: Context, x: Array) -> Array:
     return x.transpose(*order).reshape(-1, x.shape[1])
 
 
-def _selected(m: Context, rows: Array, target: Ints, weight: Array | None, ignore_index: int) -> tuple[Array, Array]:
+def _selected(
+    m: Context, rows: Array, target: Ints, weight: Array | None, ignore_index: int
+) -> tuple[Array, Array]:
     """Per row the entry of its class, and the weight of that class: 0 for ignored rows."""
     ignored = target == ignore_index
     index = np.where(ignored, 0, target)
@@ -129,7 +139,13 @@ def _for_images(
     samples=_for_classes,
 )
 def nll_loss(
-    m: Context, input: Array, *, target: Ints, weight: Any = None, ignore_index: int = -100, reduction: str = "mean"
+    m: Context,
+    input: Array,
+    *,
+    target: Ints,
+    weight: Any = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
 ) -> Array:
     picked, weights = _selected(m, classes_last(m, input), target.reshape(-1), weight, ignore_index)
     losses = m.select(target.reshape(-1) == ignore_index, 0, -weights * picked)
@@ -147,9 +163,18 @@ def nll_loss(
     samples=_for_images,
 )
 def nll_loss2d(
-    m: Context, input: Array, *, target: Ints, weight: Any = None, ignore_index: int = -100, reduction: str = "mean"
+    m: Context,
+    input: Array,
+    *,
+    target: Ints,
+    weight: Any = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
 ) -> Array:
-    return nll_loss(m, input, target=target, weight=weight, ignore_index=ignore_index, reduction=reduction)
+    losses: Array = nll_loss(
+        m, input, target=target, weight=weight, ignore_index=ignore_index, reduction=reduction
+    )
+    return losses
 
 
 @operation(
@@ -202,13 +227,22 @@ def _for_probabilities(
         n = len(row.values)
         named = list(probabilities(fmt, n))
         logits, target = np.stack([row.values] * len(named)), np.stack([p for _, p in named])
-        yield _probable(logits, target, _class_weights(fmt, n, tensors), f"{row.label}, three kinds of probabilities", row.probe, row.at)
+        yield _probable(
+            logits,
+            target,
+            _class_weights(fmt, n, tensors),
+            f"{row.label}, three kinds of probabilities",
+            row.probe,
+            row.at,
+        )
     images = round_to(np.resize([0.5, -1.25, 2.0, 0.125, -0.75], (1, 2, 2, 2)), fmt)
     even = np.full(images.shape, 0.5)
     yield _probable(images, even, _class_weights(fmt, 2, tensors), "an image of 2x2", "pixels", 4.0)
     single = round_to([1.0, -0.5, 2.0], fmt)
     chances = round_to([0.25, 0.25, 0.5], fmt)
-    yield _probable(single, chances, _class_weights(fmt, 3, tensors), "one sample without a batch axis", "batch", 1.0)
+    yield _probable(
+        single, chances, _class_weights(fmt, 3, tensors), "one sample without a batch axis", "batch", 1.0
+    )
 
 
 def _class_weights(fmt: Format, classes: int, tensors: Sequence[str]) -> Any:
@@ -292,7 +326,14 @@ def _for_labels(
         logits = np.stack([row.values] * 3)
         yield _probable(logits, labels, _class_weights(fmt, n, tensors), row.label, row.probe, row.at)
     single = round_to([1.0, -0.5, 2.0], fmt)
-    yield _probable(single, np.array([1.0, 0.0, 0.25]), _class_weights(fmt, 3, tensors), "one sample without a batch axis", "batch", 1.0)
+    yield _probable(
+        single,
+        np.array([1.0, 0.0, 0.25]),
+        _class_weights(fmt, 3, tensors),
+        "one sample without a batch axis",
+        "batch",
+        1.0,
+    )
 
 
 # --- margins
@@ -302,11 +343,26 @@ def _margin_rows(fmt: Format, margin: float) -> Iterator[tuple[Any, str, str, fl
     """Rows of scores whose distance to that of class 0 is the margin, beside it, and far from it."""
     (exact,) = round_to([margin], fmt)
     ulp = float(2.0 ** (np.frexp(exact)[1] - fmt.precision)) if exact else fmt.smallest_subnormal
-    for name, gap in (("at", exact), ("an ulp below", exact - ulp), ("an ulp above", exact + ulp), ("far beyond", 4 * exact + 3)):
-        yield round_to([gap, 0.0, 0.0, gap / 2], fmt), f"scores with gaps {name} the margin", "gap", float(gap)
+    for name, gap in (
+        ("at", exact),
+        ("an ulp below", exact - ulp),
+        ("an ulp above", exact + ulp),
+        ("far beyond", 4 * exact + 3),
+    ):
+        yield (
+            round_to([gap, 0.0, 0.0, gap / 2], fmt),
+            f"scores with gaps {name} the margin",
+            "gap",
+            float(gap),
+        )
     yield np.zeros(4), "equal scores", "gap", 0.0
     yield round_to([0.5, -1.25, 2.0, 0.125], fmt), "ordinary scores", "scale", 1.0
-    yield round_to(np.array([0.5, -1.25, 2.0, 0.125]) * (fmt.max / 4), fmt), "scores at the end of the format", "scale", fmt.max / 4
+    yield (
+        round_to(np.array([0.5, -1.25, 2.0, 0.125]) * (fmt.max / 4), fmt),
+        "scores at the end of the format",
+        "scale",
+        fmt.max / 4,
+    )
     yield round_to(np.array([0.5, -1.25, 2.0, 0.125]) * 1e-6, fmt), "tiny scores", "scale", 1e-6
     yield np.array([0.0, np.inf, 1.0, -1.0]), "an infinite score", "infinite entries", 1.0
     yield np.array([0.0, -np.inf, 1.0, -1.0]), "a score of -inf", "infinite entries", -1.0
@@ -389,7 +445,9 @@ def _for_label_margins(params: Params, fmt: Format, *, budget: str, seed: int) -
             )
     several = round_to(np.resize([0.5, -1.25, 2.0, 0.125, 1.5, -0.75, 3.0], (3, 4)), fmt)
     targets = np.array([[1, 2, -1, 0], [0, -1, 3, 3], [3, 2, 1, -1]])
-    yield Sample(inputs={"input": several}, extra={"target": targets}, label="a batch of 3", probe="batch", at=3.0)
+    yield Sample(
+        inputs={"input": several}, extra={"target": targets}, label="a batch of 3", probe="batch", at=3.0
+    )
     yield Sample(
         inputs={"input": several[0]},
         extra={"target": targets[0]},
@@ -420,7 +478,8 @@ def _listed(row: Ints) -> Ints:
 
 
 def _label_margins(m: Context, scores: Array, own: Ints) -> Array:
-    """The sum over the classes of the row and those that are not of max(0, 1 - (x_own - x_other)), over all classes."""
+    """The sum over the classes of the row and those that are not of max(0, 1 - (x_own - x_other)), over all
+    classes."""
     others = np.setdiff1d(np.arange(scores.size), own)
     if not len(own) or not len(others):
         return m.sum(scores * 0)

@@ -29,7 +29,8 @@ def _sample(values: Any, row: Row) -> Sample:
 
 
 def along_dim(params: Params, fmt: Format, *, budget: str, seed: int) -> Iterator[Sample]:
-    """Rows laid along the axis that `dim` names: every family along the last axis, the common ones along others."""
+    """Rows laid along the axis that `dim` names: every family along the last axis, the common ones along
+    others."""
     dim = int(params["dim"])
     if dim == -1:
         long = (PAST_FLOAT16,) if fmt.name == "float16" and budget != "quick" else ()
@@ -149,12 +150,21 @@ def _for_normalize(params: Params, fmt: Format, *, budget: str, seed: int) -> It
     (eps,) = round_to([params["eps"]], fmt)
     for factor in (0.5, 1.0, 2.0):
         values = round_to(np.array([0.0, -eps * factor, 0.0]), fmt)
-        yield _sample(_laid(values, dim), Row(values, "a norm beside eps, length 3", "norm", float(abs(values[1]))))
+        yield _sample(
+            _laid(values, dim), Row(values, "a norm beside eps, length 3", "norm", float(abs(values[1])))
+        )
 
 
 def _scales(fmt: Format) -> tuple[float, ...]:
     """Scales beside which a square, or a sum of squares, leaves the format."""
-    return (fmt.max / 5, fmt.max**0.5, fmt.max**0.5 / 8, fmt.smallest_normal**0.5, fmt.smallest_normal, fmt.smallest_subnormal)
+    return (
+        fmt.max / 5,
+        fmt.max**0.5,
+        fmt.max**0.5 / 8,
+        fmt.smallest_normal**0.5,
+        fmt.smallest_normal,
+        fmt.smallest_subnormal,
+    )
 
 
 def _laid(row: Any, dim: Any) -> Any:
@@ -191,7 +201,20 @@ _BASE = np.array([1.0, -1.5, 0.25, 3.0])
 def _gates(fmt: Format) -> Iterator[tuple[float, float]]:
     """Pairs of a value and its gate: saturated gates, gates near 0, huge and tiny values."""
     full = float(np.log(fmt.max))
-    for gate in (0.0, -fmt.unit_roundoff, 1.0, -1.0, 5.0, -5.0, full / 2, full, -full / 2, -full, -1.05 * full, -2 * full):
+    for gate in (
+        0.0,
+        -fmt.unit_roundoff,
+        1.0,
+        -1.0,
+        5.0,
+        -5.0,
+        full / 2,
+        full,
+        -full / 2,
+        -full,
+        -1.05 * full,
+        -2 * full,
+    ):
         yield 1.0, gate
         yield fmt.max / 2, gate
     for gate in (fmt.max, -fmt.max, inf, -inf, np.nan):
@@ -213,7 +236,12 @@ def _for_glu(params: Params, fmt: Format, *, budget: str, seed: int) -> Iterator
         yield Sample(inputs={"input": values}, label=label, probe="gate", at=float(gate))
     for n in (34, 130) if dim == -1 else (34,):
         values = place(np.resize(np.linspace(-9, 9, 37).round(2), n), dim)
-        yield Sample(inputs={"input": round_to(values, fmt)}, label=f"ordinary entries, length {n}", probe="length", at=float(n))
+        yield Sample(
+            inputs={"input": round_to(values, fmt)},
+            label=f"ordinary entries, length {n}",
+            probe="length",
+            at=float(n),
+        )
 
 
 @operation(F.glu, family="activation", module=nn.GLU, variants=[{"dim": 0}, {"dim": 1}], samples=_for_glu)
@@ -224,7 +252,8 @@ def glu(m: Context, input: Array, *, dim: int = -1) -> Array:
 
 
 def _for_prelu(params: Params, fmt: Format, *, budget: str, seed: int) -> Iterator[Sample]:
-    """One slope for all entries and one per channel; entries of both signs, at 0, and at the ends of the format."""
+    """One slope for all entries and one per channel; entries of both signs, at 0, and at the ends of the
+    format."""
     tiny, top = fmt.smallest_subnormal, fmt.max
     ordinary = np.array([0.5, -1.25, 2.0, -0.125, -0.75, 1.5, -2.5, 0.875])
     ends = np.array([tiny, -tiny, top, -top, fmt.smallest_normal, -fmt.smallest_normal, 1.0, -1.0])
@@ -233,7 +262,13 @@ def _for_prelu(params: Params, fmt: Format, *, budget: str, seed: int) -> Iterat
         for values, what in ((ordinary, "ordinary entries"), (ends, "the ends of the format")):
             yield _prelu(values[np.newaxis], weight, what, "weight", float(weight[0]))
     yield _prelu(np.zeros((2, 3)), np.array([0.25]), "zeros", "level", 0.0)
-    yield _prelu(np.array([[0.0, 1.0, -0.0, -1.0]]), np.array([0.25, -2.0, 0.5, 3.0]), "zeros among others", "level", 0.0)
+    yield _prelu(
+        np.array([[0.0, 1.0, -0.0, -1.0]]),
+        np.array([0.25, -2.0, 0.5, 3.0]),
+        "zeros among others",
+        "level",
+        0.0,
+    )
     for special in (inf, -inf, np.nan):
         yield _prelu(np.array([[special, 1.0]]), np.array([0.25]), f"an entry of {special}", "entry", special)
     images = np.resize(ordinary, (2, 3, 4))

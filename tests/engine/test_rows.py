@@ -1,4 +1,5 @@
-"""The engine on ops whose entries depend on each other: planted defects are found, excusable results are excused."""
+"""The engine on ops whose entries depend on each other: planted defects are found, excusable results are
+excused."""
 
 from __future__ import annotations
 
@@ -38,7 +39,13 @@ def sum_formula(m: Context, x: Array) -> Array:
 def rows(*values: list[float], **more: Any) -> Callable[..., Iterator[Sample]]:
     def samples(params: Any, fmt: Any, *, budget: str, seed: int) -> Iterator[Sample]:
         for k, row in enumerate(values):
-            yield Sample(inputs={"input": np.array(row, dtype=float)}, label=f"row {k}", probe="row", at=float(k), **more)
+            yield Sample(
+                inputs={"input": np.array(row, dtype=float)},
+                label=f"row {k}",
+                probe="row",
+                at=float(k),
+                **more,
+            )
 
     return samples
 
@@ -68,10 +75,13 @@ def test_a_stable_softmax_is_ok_at_ordinary_rows(dtype: str) -> None:
 
 
 def test_a_softmax_that_overflows_is_found_and_confirmed() -> None:
-    result = run(op_of(naive_softmax, softmax_formula, rows([100.0, 99.0, 0.0], [0.5, 1.0, 2.0])), "float32", "forward")
+    result = run(
+        op_of(naive_softmax, softmax_formula, rows([100.0, 99.0, 0.0], [0.5, 1.0, 2.0])), "float32", "forward"
+    )
     (found,) = serious(result)
     assert found.kind == "nan"
-    assert found.confirmed_by is not None and found.confirmed_by.startswith("mpmath@")
+    assert found.confirmed_by is not None
+    assert found.confirmed_by.startswith("mpmath@")
     assert (found.probe, found.lo, found.hi) == ("row", "0x0.0p+0", "0x0.0p+0")
     assert found.witness is not None
     assert found.witness.inputs["input"] == [(100.0).hex(), (99.0).hex(), "0x0.0p+0"]
@@ -112,13 +122,17 @@ def test_exceptions_are_findings_and_refusals_are_not() -> None:
     assert "row 0" in found[0].message
 
     def refuses(x: torch.Tensor) -> torch.Tensor:
-        raise RuntimeError('"toy" not implemented for \'Half\'')
+        raise RuntimeError("\"toy\" not implemented for 'Half'")
 
     assert run(op_of(refuses, softmax_formula, rows([1.0])), "float16", "forward").verdict == "unsupported"
 
 
 def test_another_dtype_is_one_finding() -> None:
-    result = run(op_of(lambda x: torch.softmax(x.double(), -1), softmax_formula, rows([1.0, 2.0])), "float32", "forward")
+    result = run(
+        op_of(lambda x: torch.softmax(x.double(), -1), softmax_formula, rows([1.0, 2.0])),
+        "float32",
+        "forward",
+    )
     assert [f.kind for f in serious(result)] == ["dtype"]
 
 
@@ -176,10 +190,14 @@ REPRODUCED = [
 
 
 @pytest.mark.parametrize(("name", "variant", "dtype", "direction"), REPRODUCED)
-def test_reproducers_run_with_torch_alone(name: str, variant: dict[str, Any], dtype: str, direction: str) -> None:
+def test_reproducers_run_with_torch_alone(
+    name: str, variant: dict[str, Any], dtype: str, direction: str
+) -> None:
     op = at_variant(registry().get(name), variant)
     case = Case(op=op, variant=variant, dtype=dtype, direction=direction)
-    found = [f for result in run_case(case, Settings(budget="quick")) for f in serious(result) if f.reproducer]
+    found = [
+        f for result in run_case(case, Settings(budget="quick")) for f in serious(result) if f.reproducer
+    ]
     assert found
     for finding in found:
         printed = io.StringIO()
@@ -204,7 +222,9 @@ QUIET = [
 
 @pytest.mark.parametrize(("name", "variant", "words"), QUIET)
 @pytest.mark.parametrize("direction", ["forward", "backward"])
-def test_ambiguous_inputs_give_no_finding(name: str, variant: dict[str, Any], words: str, direction: str) -> None:
+def test_ambiguous_inputs_give_no_finding(
+    name: str, variant: dict[str, Any], words: str, direction: str
+) -> None:
     op = at_variant(registry().get(name), variant)
     assert op.samples is not None
     stated = op.samples
@@ -214,7 +234,9 @@ def test_ambiguous_inputs_give_no_finding(name: str, variant: dict[str, Any], wo
         assert found
         return found
 
-    case = Case(op=dataclasses.replace(op, samples=chosen), variant=variant, dtype="float32", direction=direction)
+    case = Case(
+        op=dataclasses.replace(op, samples=chosen), variant=variant, dtype="float32", direction=direction
+    )
     for result in run_case(case, Settings()):
         assert serious(result) == []
         assert result.verdict == "ok"

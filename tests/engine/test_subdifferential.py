@@ -1,4 +1,5 @@
-"""Joint judgement at ties: every element of the set passes, also where coordinates alone could not tell, and no other."""
+"""Joint judgement at ties: every element of the set passes, also where coordinates alone could not tell, and
+no other."""
 
 from __future__ import annotations
 
@@ -22,8 +23,10 @@ from tests.engine.toys import run, serious
 FLOAT32 = format_of("float32")
 
 
-def judged(formula: Callable[..., Any], x: Any, got: Any, *, order: int = 1, cotangent: Any = cotangents.mixed) -> str:
-    """"inside", "outside", "undefined" or "single" for a computed gradient."""
+def judged(
+    formula: Callable[..., Any], x: Any, got: Any, *, order: int = 1, cotangent: Any = cotangents.mixed
+) -> str:
+    """ "inside", "outside", "undefined" or "single" for a computed gradient."""
     problem = Problem(formula=formula, inputs={"x": np.array(x, dtype=float)}, reals={}, fixed={})
     column = "d" * order + ":x"
     wanted = Wanted(order=order, cotangent=cotangent, direction=cotangents.direction)
@@ -34,7 +37,11 @@ def judged(formula: Callable[..., Any], x: Any, got: Any, *, order: int = 1, cot
     if not found.member[column].any():
         return "single"
     exact = found.nearest[column].to_float64()
-    return "inside" if np.array_equal(exact[found.member[column]], computed[column][found.member[column]]) else "outside"
+    return (
+        "inside"
+        if np.array_equal(exact[found.member[column]], computed[column][found.member[column]])
+        else "outside"
+    )
 
 
 def largest(m: Context, x: Array) -> Array:
@@ -94,7 +101,9 @@ def test_second_derivatives_are_not_judged_where_the_first_is_a_set() -> None:
 def test_entries_off_the_tie_keep_their_exact_value() -> None:
     problem = Problem(formula=largest, inputs={"x": np.array([2.0, 2.0, 1.0])}, reals={}, fixed={})
     wanted = Wanted(order=1, cotangent=cotangents.mixed, direction=cotangents.direction)
-    found = Subdifferential(problem, wanted, ("d:x",)).judge({"d:x": np.array([1.0, 0, 0])}, FLOAT32, max_ulp=4.0)
+    found = Subdifferential(problem, wanted, ("d:x",)).judge(
+        {"d:x": np.array([1.0, 0, 0])}, FLOAT32, max_ulp=4.0
+    )
     np.testing.assert_array_equal(found.member["d:x"], [True, True, False])
     assert found.nearest["d:x"].to_float64()[2] == 0
 
@@ -158,7 +167,8 @@ def test_consistent_hinges_pass(share: float) -> None:
 
 
 def test_inconsistent_hinges_are_found() -> None:
-    """The tied hinge counts in the gradient of one entry and not in that of the other: each alone is possible."""
+    """The tied hinge counts in the gradient of one entry and not in that of the other: each alone is
+    possible."""
 
     def backward(x: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
         z = 1 - x[0] + x[1:]

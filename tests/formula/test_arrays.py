@@ -1,4 +1,5 @@
-"""Exact values of whole arrays: infinities by their limits, NaN by what depends on it, precision raised until settled."""
+"""Exact values of whole arrays: infinities by their limits, NaN by what depends on it, precision raised until
+settled."""
 
 from __future__ import annotations
 
@@ -8,7 +9,15 @@ import numpy as np
 import pytest
 
 from gradcheck_suite.floats import format_of
-from gradcheck_suite.formula.arrays import Problem, Reference, Wanted, enclose, reference, reference_mpmath, sensitivities
+from gradcheck_suite.formula.arrays import (
+    Problem,
+    Reference,
+    Wanted,
+    enclose,
+    reference,
+    reference_mpmath,
+    sensitivities,
+)
 from gradcheck_suite.formula.context import Context
 from gradcheck_suite.formula.tape import Array
 from gradcheck_suite.inputs import cotangents
@@ -88,7 +97,9 @@ def test_several_outputs_are_one_column() -> None:
 
 def test_reals_are_exact_and_constant() -> None:
     found = exact(lambda m, x, *, scale: x * scale, [1.0, 3.0], scale=0.1)
-    np.testing.assert_array_equal(found.columns["value"].to_float64(), [0.1, 3 * 0.1 if 3 * 0.1 == 0.3 else 0.30000000000000004])
+    np.testing.assert_array_equal(
+        found.columns["value"].to_float64(), [0.1, 3 * 0.1 if 3 * 0.1 == 0.3 else 0.30000000000000004]
+    )
 
 
 def test_mpmath_agrees() -> None:

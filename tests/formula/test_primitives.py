@@ -1,5 +1,5 @@
-"""Every row primitive against differences of its own values: both arithmetics share the tape, so that their agreement
-alone would prove nothing about a wrong vector-Jacobian product."""
+"""Every row primitive against differences of its own values: both arithmetics share the tape, so that their
+agreement alone would prove nothing about a wrong vector-Jacobian product."""
 
 from __future__ import annotations
 

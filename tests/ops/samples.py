@@ -31,7 +31,8 @@ def tame(sample: Sample) -> bool:
 
 
 def worst_errors(op: Op, variant: dict[str, Any], order: int) -> Iterator[tuple[str, str, float]]:
-    """(sample, column, error) for every tame sample: the error in float64 ulps of the column's largest entry, or of 1.
+    """(sample, column, error) for every tame sample: the error in float64 ulps of the column's largest entry,
+    or of 1.
 
     It tells ops apart, nothing more: the entries themselves may be small differences of numbers near 1.
     """
@@ -40,7 +41,9 @@ def worst_errors(op: Op, variant: dict[str, Any], order: int) -> Iterator[tuple[
     wanted = Wanted(order=order, cotangent=cotangents.mixed, direction=cotangents.direction)
     usable = [s for s in called.samples(called.params(variant), FMT, budget="quick", seed=0) if tame(s)]
     for sample in usable[:: max(len(usable) // _SAMPLES, 1)]:
-        exact = reference(problem_of(called, called.params(variant), called.reals(variant), sample), FMT, wanted)
+        exact = reference(
+            problem_of(called, called.params(variant), called.reals(variant), sample), FMT, wanted
+        )
         if exact.tie or any(flags.any() for flags in exact.undefined.values()):
             continue
         got = call_sample(
