@@ -137,6 +137,17 @@ class Grid:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Histogram:
+    """How many errors are how large: `counts[i]` lie from edges[i-1] to edges[i] ULP, the last beyond all edges.
+
+    There is one edge less than counts.
+    """
+
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """One op variant in one dtype and direction, with respect to one input.
 
@@ -168,6 +179,7 @@ class Result:
     curve: Curve | None = None
     other_curves: tuple[Curve, ...] = ()
     grid: Grid | None = None
+    histogram: Histogram | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
