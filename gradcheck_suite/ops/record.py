@@ -79,6 +79,7 @@ class Op:
     inplace: Callable[..., Any] | None = None
     out: Callable[..., Any] | None = None
     twins: tuple[Callable[..., Any], ...] = ()
+    covers: tuple[str, ...] = ()
     dtypes: tuple[str, ...] = tuple(FORMATS)
     directions: tuple[str, ...] = ("forward", "backward", "double-backward")
     structural: tuple[str, ...] = ()
