@@ -54,7 +54,8 @@ class Op:
     the definition.  `domain(params, values)` marks the inputs for which the op is defined at all.
     `module(**params)`, `inplace(x, **params)` and `out(x, out=..., **params)` are further ways of calling it.
     `pointwise` ops map entries to entries; the others state `samples(params, fmt, budget=..., seed=...)`, the calls to
-    judge.  `twins` are callables that must agree with `call`.  `against` is one that `call` may be `against_factor`
+    judge.  `twins` are callables that must agree with `call`, and `covers` further public names, such as a module's,
+    that the record stands for.  `against` is one that `call` may be `against_factor`
     times worse than, and `devices` the only kinds of device that it runs on (all, where there is none).
     """
 
