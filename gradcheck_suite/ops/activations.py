@@ -116,6 +116,7 @@ def leaky_relu(m: Context, x: Array, *, negative_slope: Any = 0.01) -> Array:
 @activation(
     F.rrelu,
     module=lambda **p: nn.RReLU(**p).eval(),
+    covers=("torch.nn.RReLU",),
     inplace=F.rrelu_,
     variants=[{"lower": 0.0, "upper": 0.0}, {"lower": 0.25, "upper": 0.25}, {"lower": -0.1, "upper": 0.3}],
     landmarks=lambda p: (0.0,),
