@@ -288,6 +288,7 @@ def _prelu(values: Any, weight: Any, label: str, probe: str, at: float) -> Sampl
     family="activation",
     inputs=("input", "weight"),
     twins=(torch.prelu,),
+    covers=("torch.nn.PReLU",),
     samples=_for_prelu,
 )
 def prelu(m: Context, input: Array, weight: Array) -> Array:
