@@ -157,6 +157,7 @@ def nll_loss(
     name="nll_loss2d",
     family="loss",
     module=nn.NLLLoss,
+    covers=("torch.nn.NLLLoss2d",),
     optional=_OPTIONS,
     variants=[*_ALL, *_WEIGHTED, {"ignore_index": 1}],
     variants_only=True,
