@@ -70,12 +70,14 @@ def _judge(cases: Sequence[Case], settings: Settings, used: gate.Gate) -> list[S
 
 
 def _tell(document: Document, settings: Settings) -> None:
-    from gradcheck_suite.outputs import index_of, write_outputs
+    from gradcheck_suite.outputs import index_of, on_github, tell_github, write_outputs
     from gradcheck_suite.reporters.terminal import render_terminal
 
     assert settings.report is not None
     write_outputs(document, settings)
     sys.stdout.write(render_terminal(document, report=str(index_of(settings.report))))
+    if on_github():
+        sys.stdout.write(tell_github(document))
 
 
 def _exit_code(document: Document, settings: Settings, *, stale: bool) -> int:

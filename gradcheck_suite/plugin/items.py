@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gradcheck_suite.reporters.junit import properties
 from gradcheck_suite.reporters.words import command
-from gradcheck_suite.results import count_severities, gravest
+from gradcheck_suite.results import gravest
 
 if TYPE_CHECKING:
     import os
@@ -110,13 +111,10 @@ class BaselineItem(pytest.Item):
 
 
 def _properties(results: Sequence[Result]) -> Iterable[tuple[str, object]]:
-    """What JUnit files and report logs say about a case; plain text and numbers, for they cross processes."""
+    """What JUnit files and report logs say about a case, as text, for it crosses processes."""
     for result in results:
         where = f"[{result.wrt}]" if len(results) > 1 else ""
-        counted = [f"{n} {severity}" for severity, n in count_severities([result]).items() if n]
-        yield f"gradcheck_verdict{where}", result.verdict
-        yield f"gradcheck_max_ulp{where}", "none" if result.max_ulp is None else f"{result.max_ulp:.6g}"
-        yield f"gradcheck_findings{where}", ", ".join(counted) or "none"
+        yield from ((name + where, value) for name, value in properties(result))
 
 
 def _conclude(results: Sequence[Result], gate: Gate) -> None:

@@ -200,7 +200,7 @@ class GradcheckSession:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self.document is None:
             return
-        from gradcheck_suite.outputs import index_of
+        from gradcheck_suite.outputs import index_of, on_github, tell_github
         from gradcheck_suite.reporters.terminal import render_terminal
 
         terminalreporter.section(ROOT)
@@ -209,6 +209,8 @@ class GradcheckSession:
         terminalreporter.write(render_terminal(self.document, report=report))
         for line in self.notes:
             terminalreporter.line(line)
+        if on_github():
+            terminalreporter.write(tell_github(self.document))
         if self.trouble:
             terminalreporter.line(f"ERROR: {self.trouble}", red=True)
 

@@ -199,5 +199,6 @@ def _size(ulp: float | None) -> float:
 def headline(document: Document) -> str:
     """One line of counts: ops and results, then findings by severity."""
     listed = ", ".join(f"{n} {severity}" for severity, n in count_severities(document.results).items() if n)
-    ops = len({r.op for r in document.results})
-    return f"{ops} ops, {len(document.results)} results: {listed or 'no finding'}"
+    ops, results = len({r.op for r in document.results}), len(document.results)
+    counted = f"{ops} op{'' if ops == 1 else 's'}, {results} result{'' if results == 1 else 's'}"
+    return f"{counted}: {listed or 'no finding'}"

@@ -37,14 +37,22 @@ def test_junit_files_have_whole_names_and_properties(failing_softplus: pytest.Py
     failing_softplus.runpytest_inprocess(BRACKETS, "gradcheck::relu::float32::forward", "--junitxml=out.xml")
     assert junit_cases(failing_softplus.path / "out.xml") == {
         BRACKETS: {
+            "gradcheck_op": "softplus",
+            "gradcheck_dtype": "float32",
+            "gradcheck_direction": "backward",
             "gradcheck_verdict": "findings",
+            "gradcheck_points": "10",
             "gradcheck_max_ulp": "0.5",
-            "gradcheck_findings": "1 critical",
+            "gradcheck_critical": "1",
         },
         "gradcheck::relu::float32::forward": {
+            "gradcheck_op": "relu",
+            "gradcheck_dtype": "float32",
+            "gradcheck_direction": "forward",
             "gradcheck_verdict": "ok",
+            "gradcheck_points": "10",
             "gradcheck_max_ulp": "0.5",
-            "gradcheck_findings": "1 info",
+            "gradcheck_info": "1",
         },
     }
 
