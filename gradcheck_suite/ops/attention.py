@@ -332,6 +332,7 @@ def _separate_samples(params: Params, fmt: Format, *, budget: str, seed: int) ->
     multi_head_call,
     family="attention",
     callable_name="torch.nn.functional.multi_head_attention_forward",
+    covers=("torch.nn.MultiheadAttention",),
     inputs=(*_TRIPLE, "in_proj_weight", "query_bias", "value_bias", "out_proj_weight", "out_proj_bias"),
     extras=("key_bias", "attn_mask", "key_padding_mask"),
     variants=[

@@ -269,6 +269,7 @@ _REDUCTIONS = ({"reduction": "none"}, {"reduction": "sum"})
     linear_call,
     family="loss",
     callable_name="torch.nn.functional.linear_cross_entropy",
+    covers=("torch.nn.LinearCrossEntropyLoss",),
     inputs=("input", "linear_weight"),
     extras=("target",),
     optional={"linear_bias": True, "weight": False},

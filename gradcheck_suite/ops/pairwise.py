@@ -330,6 +330,7 @@ def _with_distance_module(distance_function: str = "default", **options: Any) ->
     family="loss",
     callable_name="torch.nn.functional.triplet_margin_with_distance_loss",
     module=_with_distance_module,
+    covers=("torch.nn.TripletMarginWithDistanceLoss",),
     inputs=("anchor", "positive", "negative"),
     variants=[
         *_REDUCTIONS,

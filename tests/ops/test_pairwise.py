@@ -1,4 +1,4 @@
-"""Distances and their losses: torch in float64 agrees, the documented clamp spans a set, kinks are judged as sets."""
+"""Distances and their losses: torch in float64 agrees; clamps and kinks have sets of gradients."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ NAMES = (
 )  # fmt: skip
 OPS = [registry().get(name) for name in NAMES]
 # With eps = 100 the clamp holds everywhere, and the derivative is a set.
-VARIANTS = [pytest.param(op, dict(v), id=op.label(v)) for op in OPS for v in op.variants if v != {"eps": 100.0}]
+PLAIN = [(op, dict(v)) for op in OPS for v in op.variants if v != {"eps": 100.0}]
+VARIANTS = [pytest.param(op, variant, id=op.label(variant)) for op, variant in PLAIN]
 TWICE = [p for p in VARIANTS if "double-backward" in p.values[0].directions]  # type: ignore[union-attr]
 WANTED = Wanted(order=1, cotangent=cotangents.mixed, direction=cotangents.direction)
 
@@ -47,7 +48,8 @@ def test_torch_agrees_in_second_derivatives(op: Op, variant: dict[str, Any]) -> 
 
 @pytest.mark.parametrize("op", [op for op in OPS if op.module is not None], ids=lambda op: op.name)
 def test_module_forms_are_the_same_op(op: Op) -> None:
-    assert op.module is not None and op.samples is not None
+    assert op.module is not None
+    assert op.samples is not None
     for variant in op.variants:
         sample = next(iter(op.samples(op.params(variant), FMT, budget="quick", seed=0)))
         inputs = [torch.from_numpy(x) for x in sample.inputs.values()]
@@ -72,7 +74,7 @@ def judged(name: str, variant: dict[str, Any], sample: Sample, gradients: dict[s
 
 
 def test_below_the_documented_clamp_both_derivatives_are_allowed() -> None:
-    """cos = a.b / (eps |b|) for |a| < eps: the clamp cuts the derivative of |a|, a straight-through clamp does not."""
+    """cos = a.b / (eps |b|) for |a| < eps: the clamp cuts the derivative of |a|, or lets it through."""
     a, b, eps = np.array([0.5, 0.0]), np.array([3.0, 4.0]), 1.0
     sample = Sample(inputs={"x1": a[np.newaxis], "x2": b[np.newaxis]})
     cosine = a @ b / (eps * 5.0)
@@ -100,8 +102,8 @@ def test_norm_of_equal_rows_takes_any_subgradient_but_none_outside() -> None:
 def test_a_hinge_takes_one_factor_for_all_inputs() -> None:
     one = np.ones((1, 1))
     sample = Sample(inputs={"anchor": 0 * one, "positive": one, "negative": 2 * one})
-    for positive, negative, where in ((0.5, -0.5, "inside"), (1.0, -1.0, "inside"), (0.5, -0.25, "outside")):
-        got = {"d:anchor": np.zeros(1), "d:positive": np.full(1, positive), "d:negative": np.full(1, negative)}
+    for p, n, where in ((0.5, -0.5, "inside"), (1.0, -1.0, "inside"), (0.5, -0.25, "outside")):
+        got = {"d:anchor": np.zeros(1), "d:positive": np.full(1, p), "d:negative": np.full(1, n)}
         assert judged("triplet_margin_loss", {"reduction": "none"}, sample, got) == where
 
 

@@ -67,7 +67,7 @@ def test_likelihood_is_the_sum_over_all_alignments(case: Sequences) -> None:
 
 
 def test_gradient_is_the_partial_derivative() -> None:
-    """Minus the probability that the alignment emits a class at a step: all classes of a step sum to -1 or 0."""
+    """Minus the probability that the alignment emits a class at a step: the classes of a step sum to -1."""
     (case,) = [c for c in FINITE if c.label == "an ordinary sequence without a batch"]
     gradient = exact(sample_of(case), {"reduction": "none"}).columns["d:log_probs"].to_float64()
     np.testing.assert_allclose(gradient.reshape(case.log_probs.shape).sum(axis=1), -1.0, rtol=1e-12)
