@@ -174,18 +174,19 @@ def _spans(number: int, profile: Profile, covered: Sequence[_Span]) -> Iterator[
 
 
 def _boundary(span: _Span, inner: int, far: int, numbers: Ints, members: Ints, top: int) -> Boundary | None:
-    """The search of one end of a span, outwards from `inner`; None where it ends with the profile."""
+    """The search of one end of a span, outwards from `inner`; None where the span ends with the floats."""
+    if inner == top:
+        return None
     upwards = top > 0
     beyond = numbers[numbers > inner] if upwards else numbers[numbers < inner]
-    if not len(beyond):
-        return None
     others = members[members > inner] if upwards else members[members < inner]
     nearest, first = (np.min, 1) if upwards else (np.max, -1)
     return Boundary(
         profile=span.profile,
         key=span.key,
         inner=inner,
-        outer=int(nearest(beyond)),
+        # Where the sample ends, its domain may reach on: the end is searched up to infinity.
+        outer=int(nearest(beyond)) if len(beyond) else top + first,
         far=far,
         limit=int(nearest(others)) if len(others) else top + first,
         gradual=span.key[0] == _FADING,
@@ -269,7 +270,7 @@ def _is_exact(profile: Profile, end: Boundary | None) -> bool:
     if not end.gradual:
         return True
     inner, outer = profile.index(end.inner), profile.index(end.outer)
-    assert inner is not None
-    assert outer is not None
+    if inner is None or outer is None:
+        return True
     ulp = profile.verdicts.ulp
     return bool(profile.verdicts.kind[outer] > 0 or ulp[inner] > _JUMP * ulp[outer])

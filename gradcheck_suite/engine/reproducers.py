@@ -205,4 +205,4 @@ def _module(shown: Shown) -> str:
     kind = type(module)
     name = f"torch.nn.{kind.__name__}" if kind.__module__.startswith("torch.nn.") else kind.__qualname__
     made = f"{name}({', '.join(f'{k}={v!r}' for k, v in options.items())})"
-    return made if module.training else f"{made}.eval()"
+    return made if getattr(module, "training", True) else f"{made}.eval()"
