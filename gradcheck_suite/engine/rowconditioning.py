@@ -35,6 +35,7 @@ Bools = npt.NDArray[np.bool_]
 COTANGENT, DIRECTION = "cotangent", "direction"
 """The names under which the signs of the cotangent and of the direction stand in a pattern."""
 
+_SCOUTS = 2
 _RANDOM = 6
 """Pseudo-random sign patterns, each with its opposite."""
 
@@ -45,7 +46,7 @@ _SLACK = 4.0
 """An error beyond so many times the first-order range is not looked into further."""
 
 _FINE = 1024
-_SMALL = 128
+_SMALL, _LONG = 128, 8192
 _DEEP = 1 / 16
 
 
@@ -84,7 +85,7 @@ def excused(
         for seed in range(_RANDOM):
             search.widen(_scattered(problem, seed), search.step)
     guides = list(_representatives(computed, centre, np.where(usable, ulp, -1.0)))
-    count = _GUIDED if problem.size <= _SMALL else _GUIDED // 4
+    count = _GUIDED if problem.size <= _SMALL else _GUIDED // 4 if problem.size <= _LONG else 1
     for worst in guides[:count]:
         if not search.inside[worst]:
             search.guide(worst)
@@ -113,9 +114,25 @@ class _Range:
         self.highest = self.lowest.copy()
         self.inside = np.zeros(len(entries), dtype=bool)
         self.step = float(units(longest(problem)))
-        # Kinks and jumps, which no derivative at one point tells of.
-        with ARB.precision(start_precision(fmt)):
-            self.kinks = evaluate(problem, ARB, replace(wanted, order=0))[1].piecewise
+        self.kinks = self._crosses_kinks()
+
+    def _crosses_kinks(self) -> bool:
+        """Whether moves lead across a kink or a jump, which no derivative at one point tells of."""
+        here = self._branches(self.problem)
+        if not here:
+            return False
+        for seed in range(_SCOUTS):
+            signs = _scattered(self.problem, seed)
+            for direction in (signs, signs.opposite()):
+                moved, _ = move(self.problem, self.wanted, direction, self.fmt, self.step)
+                there = self._branches(moved)
+                if any((a != b).any() for a, b in zip(here, there, strict=True)):
+                    return True
+        return False
+
+    def _branches(self, problem: Problem) -> list[Any]:
+        with ARB.precision(start_precision(self.fmt)):
+            return evaluate(problem, ARB, replace(self.wanted, order=0))[1].branches
 
     def guide(self, i: int) -> None:
         """Widen along the exact first derivative of entry i, unless even four times its reach would not do.

@@ -35,7 +35,7 @@ _STEP_BITS = (200, 260)
 _SCALE = -1074
 _STEP_SLOPE = 60
 _SPARE_BITS = 512
-_RANDOM = 3
+_RANDOM = 2
 _MOST_AXES = 24
 _MOST_QUERIES = 40
 _SAME = 2.0**-40
@@ -71,6 +71,7 @@ class _Hull:
     bits: int = _STEP_BITS[0]
     vertices: list[Objects] = field(default_factory=list)
     points: list[Problem] = field(default_factory=list)
+    firsts: list[Objects] = field(default_factory=list)
     axes: bool = False
 
     def __post_init__(self) -> None:
@@ -114,6 +115,8 @@ class _Hull:
         if all(ball.is_finite() for ball in vertex):
             self.vertices.append(vertex)
             self.points.append(point)
+            if self.wanted.order >= 2:
+                self.firsts.append(np.concatenate([found[c.removeprefix("d")] for c in self.columns]))
         return bool(m.clamped)
 
     def spanned_by_clamps(self) -> bool:
@@ -126,9 +129,16 @@ class _Hull:
 
     def varies(self) -> Bools:
         """The entries that differ over the vertices."""
-        first = self.vertices[0]
+        return self._vary(self.vertices)
+
+    def first_varies(self) -> bool:
+        """Of second derivatives: whether the first is itself a set."""
+        return bool(self.firsts) and bool(self._vary(self.firsts).any())
+
+    def _vary(self, vertices: list[Objects]) -> Bools:
+        first = vertices[0]
         out = np.zeros(len(first), dtype=bool)
-        for vertex in self.vertices[1:]:
+        for vertex in vertices[1:]:
             out |= np.array([self.differ(a, b) for a, b in zip(first, vertex, strict=True)])
         return out
 
@@ -156,9 +166,7 @@ class Subdifferential:
         if not clamps_alone:
             for direction in _first_directions(sum(hull.sizes)):
                 hull.add(direction)
-        self.exists = bool(hull.vertices) and (clamps_alone or _settles(hull))
-        if self.exists and wanted.order >= 2:
-            self.exists = not _first_is_set(problem, wanted, columns)
+        self.exists = bool(hull.vertices) and (clamps_alone or _settles(hull)) and not hull.first_varies()
 
     def judge(self, computed: Mapping[str, Floats], fmt: Format, *, max_ulp: float) -> TieVerdict:
         """Whether the computed gradients (flat, one array a column) are one element of the set, all inputs
@@ -192,23 +200,15 @@ def _settles(hull: _Hull) -> bool:
     """Whether the gradients are limits: those a smaller step away are the same. One that grows has no finite
     hull."""
     nearer = _Hull(hull.problem, hull.wanted, hull.columns, _STEP_BITS[1])
-    for direction in itertools.islice(_first_directions(sum(hull.sizes)), 2):
+    for direction in itertools.islice(_first_directions(sum(hull.sizes)), 1, 2):
         nearer.add(direction)
-    if not nearer.vertices or len(nearer.vertices) > len(hull.vertices):
+    # The second of the directions stands after the pair of the first.
+    same = hull.vertices[len(nearer.vertices) : 2 * len(nearer.vertices)]
+    if not nearer.vertices or len(same) < len(nearer.vertices):
         return False
     return not any(
-        hull.differ(a, b)
-        for v, w in zip(hull.vertices, nearer.vertices, strict=False)
-        for a, b in zip(v, w, strict=True)
+        hull.differ(a, b) for v, w in zip(same, nearer.vertices, strict=True) for a, b in zip(v, w, strict=True)
     )
-
-
-def _first_is_set(problem: Problem, wanted: Wanted, columns: tuple[str, ...]) -> bool:
-    first = _Hull(problem, replace(wanted, order=1), tuple(c.removeprefix("d") for c in columns))
-    if not first.spanned_by_clamps():
-        for direction in _first_directions(sum(first.sizes)):
-            first.add(direction)
-    return not first.vertices or bool(first.varies().any())
 
 
 def _judged(

@@ -39,7 +39,7 @@ class Context:
         self.straight = straight
         self.ties: list[Any] = []
         self.undecided: list[Any] = []
-        self.piecewise = False
+        self.branches: list[Any] = []
         self.clamped: list[Any] = []
 
     # --- constants
@@ -222,7 +222,7 @@ class Context:
         a, b = self.const(a), self.const(b)
         f = self.field
         if not smooth:
-            self.piecewise = True
+            self.branches.append(condition.truth)
             if condition.tie.any():
                 self.ties.append(condition.tie)
         truth, value = condition.truth, objects(np.where(condition.truth, a.value, b.value))

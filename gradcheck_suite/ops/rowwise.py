@@ -109,12 +109,11 @@ def log_softmax(m: Context, input: Array, *, dim: int) -> Array:
 
 def _for_logsumexp(params: Params, fmt: Format, *, budget: str, seed: int) -> Iterator[Sample]:
     dim = params["dim"]
-    if isinstance(dim, int):
+    if isinstance(dim, int) and not params["keepdim"]:
         yield from along_dim(params, fmt, budget=budget, seed=seed)
         return
     for row in common(fmt):
-        square = np.stack([row.values, row.values[::-1]])
-        yield _sample(square, row)
+        yield _sample(np.stack([row.values, row.values[::-1]]), row)
 
 
 @operation(
