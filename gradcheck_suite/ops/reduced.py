@@ -36,8 +36,8 @@ def samples_of(op: Op, params: Params, fmt: Format, *, budget: str, seed: int) -
     pool = tuples(fmt, landscape_of(op, params), _POOL, seed)
     rng = np.random.RandomState(seed + 3)
     finite = _finite(pool)
-    tied = _ties(op, params, pool, finite)
-    hard = finite[~tied]
+    tied, clamped = _ties(op, params, pool, finite)
+    hard = finite[~tied & ~clamped]
     ordinary = _ordinary(pool, hard)
     for n in _SIZES[budget]:
         yield _sample(op, pool, rng.choice(ordinary, n), f"{n} ordinary entries", "entries", n)
@@ -45,7 +45,7 @@ def samples_of(op: Op, params: Params, fmt: Format, *, budget: str, seed: int) -
     arrays = [(rng.choice(hard, 5), "5 hard entries") for _ in range(2 if budget == "quick" else 4)]
     arrays += [(np.full(3, i), "3 times one huge entry") for i in _largest(op, pool, hard)]
     arrays += [(np.append(rng.choice(ordinary, 2), i), "an infinite or NaN entry") for i in _special(pool)]
-    kinks = _ordinary(pool, finite[tied])
+    kinks = _ordinary(pool, finite[tied & ~clamped])
     arrays += [(kinks[:2], "2 entries at a tie")] if len(kinks) > 1 else []
     for k, (which, label) in enumerate(arrays):
         yield _sample(op, pool, which, label, "hard entries", k)
@@ -81,13 +81,13 @@ def _finite(pool: Tuples) -> Ints:
     return np.flatnonzero(np.logical_and.reduce([np.isfinite(x) for x in pool.values.values()]))
 
 
-def _ties(op: Op, params: Params, pool: Tuples, which: Ints) -> Bools:
-    """Where the loss of a single entry has a kink: many of them in one array would only multiply the work."""
+def _ties(op: Op, params: Params, pool: Tuples, which: Ints) -> tuple[Bools, Bools]:
+    """Where the loss of a single entry has a kink or a clamp: many in one array would only multiply the work."""
     formula = bind(op.formula, {**params, "reduction": "none"}, op.reals(params), op.extras)
     with ARB.precision(_BITS):
         points = {n: elementwise(ARB.number, x[which].astype(object)) for n, x in pool.values.items()}
-        _, (tie, clamped) = derivatives(formula, ARB, points, (), 0)
-    return tie | clamped
+        _, masks = derivatives(formula, ARB, points, (), 0)
+    return masks
 
 
 def _largest(op: Op, pool: Tuples, finite: Ints) -> list[int]:
