@@ -39,7 +39,7 @@ _SCOUTS = 2
 _RANDOM = 6
 """Pseudo-random sign patterns, each with its opposite."""
 
-_GUIDED = 16
+_GUIDED = 10
 """Entries of a sample whose own first derivative is asked for a pattern; equal ones count once."""
 
 _SLACK = 4.0
