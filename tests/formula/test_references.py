@@ -17,7 +17,7 @@ from gradcheck_suite.ops.record import Op
 from gradcheck_suite.ops.registry import registry
 
 FMT = format_of("float64")
-ONE_INPUT = [op for op in registry() if op.pointwise and len(op.inputs) == 1 and op.tier == "core"]
+ONE_INPUT = [op for op in registry() if op.pointwise and len(op.inputs) == 1 and not op.extras and op.tier == "core"]
 VARIANTS = [pytest.param(op, v, id=op.label(v)) for op in ONE_INPUT for v in op.variants]
 
 
