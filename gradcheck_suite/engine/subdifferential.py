@@ -303,9 +303,8 @@ def _exact(hull: _Hull, weights: Floats | None, got: Floats, keep: Bools | None 
                 v * (arb(float(w)) / total) for w, v in zip(weights, hull.vertices, strict=True) if w
             )
         floor = hull.floor()
-        exact = Exact.from_man_exp(
-            [(0, 0) if abs(b) < floor else b.mid().man_exp() for b in combined], rad=2.0**-70
-        )
+        pairs = [(0, 0) if abs(b) < floor else b.mid().man_exp() for b in combined]
+        exact = Exact.from_man_exp(pairs, rad=[2.0**-70 if man else 0.0 for man, _ in pairs])
     return exact if keep is None else exact.put(keep, Exact.from_float64(got[keep]))
 
 

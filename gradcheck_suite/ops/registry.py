@@ -11,7 +11,18 @@ from gradcheck_suite.errors import UsageError, suggest
 from gradcheck_suite.ops.record import Op
 
 TIERS = ("core", "extended", "custom")
-FAMILIES = ("activations", "rowwise", "pairwise", "classification", "attention", "sequence", "stochastic", "composite")
+FAMILIES = (
+    "activations",
+    "rowwise",
+    "losses",
+    "classification",
+    "pairwise",
+    "sequence",
+    "attention",
+    "stochastic",
+    "composite",
+    "special",
+)
 
 
 class Registry:
