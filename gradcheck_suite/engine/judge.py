@@ -116,16 +116,29 @@ def judge(
         fails = error - bound > max_ulp
         undecided = (error > max_ulp) & ~fails & (bound > 2.0**-16)
     proper = tie & (round_exact(lower, fmt) != round_exact(upper, fmt))
-    kind = np.where(fails, _kinds(computed, nearest, fmt, proper), 0).astype(np.int8)
-    severity = _severities(kind, error, nearest, fmt)
-    reason = np.zeros(size, dtype=np.int8)
-    flush = (kind == _KIND["underflow"]) & (severity >= _SEVERITY["minor"])
-    reason[flush] = _REASON["subnormal"]
+    kind, severity, reason = classified(
+        computed, round_exact(nearest, fmt), nearest.to_float64(), error, fails, fmt, tie=proper
+    )
     if nan_expected is not None:
         wrong = nan_expected & ~np.isnan(computed)
         kind[wrong], severity[wrong] = _KIND["masked"], _SEVERITY["critical"]
         error = np.where(wrong, np.inf, error)
     return Verdicts(kind=kind, severity=severity, reason=reason, ulp=error, open=(unsure & ~skip) | undecided)
+
+
+def classified(
+    computed: Floats, rounded: Floats, exact: Floats, error: Floats, fails: Bools, fmt: Format, *, tie: Bools | None = None
+) -> tuple[Codes, Codes, Codes]:
+    """Kind, severity and reason of every point; those that do not fail have none.
+
+    `exact` is the exact value in binary64 and `rounded` in `fmt`; `tie` is true only where the set is no point.
+    """
+    at_tie = np.zeros(len(computed), dtype=bool) if tie is None else tie
+    kind = np.where(fails, _kinds(computed, rounded, at_tie), 0).astype(np.int8)
+    severity = _severities(kind, error, exact, fmt)
+    reason = np.zeros(len(computed), dtype=np.int8)
+    reason[(kind == _KIND["underflow"]) & (severity >= _SEVERITY["minor"])] = _REASON["subnormal"]
+    return kind, severity, reason
 
 
 def _distance(
@@ -145,9 +158,8 @@ def _distance(
     return np.where(tie & inside, 0.0, error), bound, nearest
 
 
-def _kinds(computed: Floats, exact: Exact, fmt: Format, tie: Bools) -> Codes:
-    """How each point fails, were it to fail; the first that applies.  `tie` is true only where the set is no point."""
-    rounded = round_exact(exact, fmt)
+def _kinds(computed: Floats, rounded: Floats, tie: Bools) -> Codes:
+    """How each point fails, were it to fail; the first that applies."""
     with np.errstate(invalid="ignore"):
         conditions = [
             (np.isnan(computed), "nan"),
@@ -164,12 +176,12 @@ def _kinds(computed: Floats, exact: Exact, fmt: Format, tie: Bools) -> Codes:
     return codes
 
 
-def _severities(kind: Codes, error: Floats, exact: Exact, fmt: Format) -> Codes:
+def _severities(kind: Codes, error: Floats, exact: Floats, fmt: Format) -> Codes:
     severity = np.where(kind > 0, _SEVERITY["critical"], 0).astype(np.int8)
     inaccurate = kind == _KIND["inaccurate"]
     with np.errstate(invalid="ignore"):
         lost = error > 2.0 ** (fmt.precision / 2)
-        subnormal = np.abs(exact.to_float64()) < fmt.smallest_normal
+        subnormal = np.abs(exact) < fmt.smallest_normal
     severity[inaccurate] = _SEVERITY["minor"]
     severity[inaccurate & lost] = _SEVERITY["major"]
     # float16's subnormals carry the gradients of mixed-precision training; elsewhere flushing them is a mode.

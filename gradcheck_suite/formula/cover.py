@@ -59,11 +59,11 @@ class Cover:
         block = np.where((x > self.high[block]) & (x >= self.low[following]), following, block)
         return block, (x >= self.low[block]) & (x <= self.high[block])
 
-    def evaluate(self, x: Floats, block: Ints, derivative: int) -> tuple[Floats, Floats]:
-        """One column at reals x of the given blocks: float64 values, and proven bounds of their error."""
+    def evaluate(self, x: Floats, block: Ints | int, derivative: int) -> tuple[Floats, Floats]:
+        """One column at reals x of the given blocks, or of one: float64 values, and proven bounds of their error."""
         column = self.columns[derivative]
         t = (x - self.centre[block]) * self.inverse[block]
-        value = column.coefficients[:, -1][block]
+        value = np.zeros(len(x)) + column.coefficients[:, -1][block]
         for j in range(column.coefficients.shape[1] - 2, -1, -1):
             value *= t
             value += column.coefficients[:, j][block]
@@ -72,7 +72,7 @@ class Cover:
             weight = np.where(power == 0, 1.0, np.abs(t) ** power)
             return value, column.absolute[block] + column.relative[block] * weight
 
-    def exact(self, x: Floats, block: Ints, derivative: int) -> Exact:
+    def exact(self, x: Floats, block: Ints | int, derivative: int) -> Exact:
         """One column at floats x of the given blocks as exact values with their radii."""
         value, bound = self.evaluate(x, block, derivative)
         # A value that may have either sign is 0 as far as any format of the cover is concerned.

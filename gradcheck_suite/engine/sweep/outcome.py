@@ -1,0 +1,145 @@
+"""From the summaries of a sweep to a result that stands in the document beside the others."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from gradcheck_suite.engine.cases import Case
+from gradcheck_suite.engine.findings import Group, Interval, grouped
+from gradcheck_suite.engine.judge import KINDS, REASONS, SEVERITIES
+from gradcheck_suite.engine.pointwise import Judged, Subject
+from gradcheck_suite.engine.run import CaseRunner, run_case
+from gradcheck_suite.engine.sweep.kernels import bin_edges
+from gradcheck_suite.engine.sweep.tally import Run, Summary, joined
+from gradcheck_suite.floats import from_ordinal
+from gradcheck_suite.inputs.targets import Line
+from gradcheck_suite.options import Settings
+from gradcheck_suite.results import Finding, Histogram, Result, Worst
+
+Floats = npt.NDArray[np.float64]
+
+_MOST_RUNS: Final = 3
+"""Regions of one kind and reason on either side of 0."""
+
+
+def swept(case: Case, summary: Summary, settings: Settings, *, seconds: float) -> Result:
+    """The result of a case whose every finite float was judged.
+
+    Other paths, other cotangents, infinities and NaN are judged as in any run, and their findings kept.
+    """
+    (usual,) = run_case(case, settings)
+    if summary.worst is None:
+        return usual
+    subject = Subject(case.op, case.variant, case.dtype, case.order, settings)
+    name = case.op.inputs[0]
+    column = {"forward": "value", "backward": f"d:{name}", "double-backward": f"dd:{name}"}[case.direction]
+    runner = CaseRunner(case, subject, column, usual.wrt, settings)
+    elsewhere = [f for f in usual.findings if f.path != "vector" or "cotangent" in f.fixed or f.lo is None]
+    own = [_finding(runner, run) for run in joined(summary.runs, most=_MOST_RUNS)]
+    findings = (*own, *_special(runner), *elsewhere)
+    serious = any(f.severity != "info" for f in findings)
+    worst = _worst(runner, summary.worst)
+    note = "; ".join(filter(None, [*_unsure(summary), runner.disagreed]))
+    return dataclasses.replace(
+        usual,
+        verdict="findings" if serious else "inconclusive" if note else "ok",
+        points=summary.points,
+        exhaustive=True,
+        sample="sweep",
+        seconds=round(seconds, 6),
+        max_ulp=worst.ulp,
+        p99_ulp=quantile(summary, 0.99),
+        correctly_rounded=summary.rounded / summary.points,
+        worst=worst,
+        histogram=histogram(summary),
+        note=note,
+        findings=_numbered(findings),
+    )
+
+
+def _unsure(summary: Summary) -> list[str]:
+    told = []
+    if summary.undecided:
+        told.append(f"{summary.undecided} floats could not be decided")
+    if summary.uncovered:
+        told.append(f"{summary.uncovered} floats are beyond what the cover can certify and were not judged")
+    return told
+
+
+def histogram(summary: Summary) -> Histogram:
+    """The errors counted by size, without empty bins at the ends."""
+    edges, counts = bin_edges(), summary.histogram
+    full = np.flatnonzero(counts)
+    first, last = int(full[0]), int(full[-1])
+    return Histogram(
+        edges=tuple(float(e) for e in edges[first:last]),
+        counts=tuple(int(c) for c in counts[first : last + 1]),
+    )
+
+
+def quantile(summary: Summary, part: float) -> float:
+    """The upper edge of the bin that the quantile lies in, or the largest error where that is less."""
+    reached = np.cumsum(summary.histogram) >= np.ceil(part * summary.points)
+    i = int(np.argmax(reached))
+    edges = bin_edges()
+    return min(float(edges[i]), summary.ulp) if i < len(edges) else summary.ulp
+
+
+# ---------------------------------------------------------------- findings
+
+
+def _judged(runner: CaseRunner, x: Floats) -> Judged:
+    """Some floats as the engine judges them, on the vector path."""
+    subject, name = runner.subject, runner.case.op.inputs[0]
+    order = subject.order_of(runner.column)
+    outcome = subject.run({name: x}, order, "vector")
+    line = Line(probe=name, members=slice(None), fixed={})
+    points = subject.exact(x, order)
+    return subject.judge_column(x, outcome.columns[runner.column], points, runner.column, lines=(line,))
+
+
+def _finding(runner: CaseRunner, run: Run) -> Finding:
+    ordinals = np.unique([run.first, run.worst, run.last])
+    judged = _judged(runner, from_ordinal(ordinals, runner.subject.fmt))
+    first, worst, last = (int(np.flatnonzero(ordinals == o)[0]) for o in (run.first, run.worst, run.last))
+    interval = Interval(
+        kind=KINDS[run.kind],
+        severity=SEVERITIES[run.severity],
+        reason=REASONS[run.reason] or None,
+        members=np.arange(len(ordinals)),
+        first=first,
+        last=last,
+        lo_exact=run.share == 1.0,
+        hi_exact=run.share == 1.0,
+        share=run.share,
+    )
+    group = Group(line=judged.lines[0], interval=interval, worst=worst, points=run.count, where="finite")
+    return runner._finding(judged, group, "vector")
+
+
+def _special(runner: CaseRunner) -> list[Finding]:
+    """Findings at the infinities and at NaN."""
+    judged = _judged(runner, np.array([-np.inf, np.inf, np.nan]))
+    groups = grouped(judged.lines, judged.inputs, judged.verdicts, runner.subject.fmt)
+    return [runner._finding(judged, group, "vector") for group in groups]
+
+
+def _worst(runner: CaseRunner, ordinal: int) -> Worst:
+    judged = _judged(runner, from_ordinal([ordinal], runner.subject.fmt))
+    witness, _ = runner._witness(judged, 0)
+    return Worst(inputs=witness.inputs, got=witness.got, exact=witness.exact, ulp=witness.ulp)
+
+
+def _numbered(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Findings that would share an id are told apart by numbers."""
+    seen: dict[str, int] = {}
+    named = []
+    for f in findings:
+        seen[f.id] = seen.get(f.id, 0) + 1
+        named.append(f if seen[f.id] == 1 else dataclasses.replace(f, id=f"{f.id}.{seen[f.id]}"))
+    return tuple(named)

@@ -1,0 +1,109 @@
+"""The second ruler on whole arrays: ranges of exact results from Taylor covers instead of balls."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from gradcheck_suite.engine.conditioning import excused, units
+from gradcheck_suite.engine.pointwise import Subject
+from gradcheck_suite.floats import Exact, Format, round_to
+from gradcheck_suite.formula import taylor
+from gradcheck_suite.formula.cover import Cover
+from gradcheck_suite.formula.points import bind
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+MARGIN: Final = 9
+"""Floats beyond its ends for which a block must hold: an input moved by 8 units of roundoff is 8 floats away at most."""
+
+_FEW: Final = 20_000
+
+
+class Ranges:
+    """Ranges of one formula; covers at moved parameters are built when they are first needed."""
+
+    def __init__(self, subject: Subject, cover: Cover, *, degree: int) -> None:
+        self.subject, self.degree = subject, degree
+        self.covers: dict[tuple[int, ...], Cover] = {(0,) * len(subject.reals): cover}
+
+    def holds(self, x: Floats, computed: Floats, block: int, derivative: int) -> Bools:
+        """Which computed values lie inside the range of the exact column when x and the parameters move."""
+        fmt = self.subject.fmt
+        cover = self._cover((0,) * len(self.subject.reals))
+        lowest = highest = rounded(cover.evaluate(x, block, derivative)[0], fmt)
+        missing = np.zeros(len(x), dtype=bool)
+        for sign, *others in itertools.product((-1, 1), repeat=1 + len(self.subject.reals)):
+            moved = x * (1 + sign * units() * fmt.unit_roundoff)
+            value, known = self._evaluated(moved, tuple(others), block, derivative)
+            value = rounded(value, fmt)
+            if known is None:
+                lowest, highest = np.minimum(lowest, value), np.maximum(highest, value)
+                continue
+            lowest = np.where(known, np.minimum(lowest, value), lowest)
+            highest = np.where(known, np.maximum(highest, value), highest)
+            missing |= ~known
+        relative = units() * fmt.unit_roundoff
+        with np.errstate(over="ignore", invalid="ignore"):
+            inside: Bools = computed >= rounded(lowest - np.abs(lowest) * relative, fmt)
+            inside &= computed <= rounded(highest + np.abs(highest) * relative, fmt)
+        rest = np.flatnonzero(missing & ~inside)[:_FEW]
+        if len(rest):
+            inside[rest] = self._one_by_one(x[rest], computed[rest], derivative)
+        return inside
+
+    def _evaluated(
+        self, x: Floats, moves: tuple[int, ...], block: int, derivative: int
+    ) -> tuple[Floats, Bools | None]:
+        """The column at moved inputs and parameters, and where it is known; None for everywhere."""
+        cover = self._cover(moves)
+        if not any(moves) and cover.low[block] <= x.min() and x.max() <= cover.high[block]:
+            return cover.evaluate(x, block, derivative)[0], None
+        blocks, known = cover.find(x)
+        return (cover.evaluate(x, blocks, derivative)[0] if len(cover) else x), known
+
+    def _cover(self, moves: tuple[int, ...]) -> Cover:
+        """The cover with every real parameter moved by its own sign."""
+        if moves not in self.covers:
+            subject, precision = self.subject, self.subject.fmt.precision
+            factors = [(2**precision + s * units(), -precision) for s in moves]
+            pairs = zip(subject.reals.items(), factors, strict=True)
+            shifted = {n: scaled_real(v, f) for (n, v), f in pairs}
+            formula = bind(subject.op.formula, subject.params, shifted)
+            self.covers[moves] = taylor.build(formula, subject.fmt, order=subject.order, degree=self.degree)
+        return self.covers[moves]
+
+    def _one_by_one(self, x: Floats, computed: Floats, derivative: int) -> Bools:
+        subject, name = self.subject, self.subject.op.inputs[0]
+        column = f"{'d' * derivative}:{name}" if derivative else "value"
+        points = subject.exact(x, derivative)
+        centre: tuple[Exact, Exact] = (points.lower[column], points.upper[column])
+        return excused(
+            bind(subject.op.formula, subject.params, {}, tuple(subject.reals)),
+            subject.reals,
+            {name: x},
+            computed,
+            centre,
+            subject.fmt,
+            column=column,
+            wrt=(name,) if derivative else (),
+            order=derivative,
+        )
+
+
+def rounded(values: Floats, fmt: Format) -> Floats:
+    """`round_to`, by the processor's own conversion where the format is float32."""
+    if fmt.bits != 32:
+        return round_to(values, fmt)
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32).astype(np.float64)
+
+
+def scaled_real(value: float, factor: tuple[int, int]) -> tuple[int, int]:
+    """value times man * 2^exp, exactly, as such a pair."""
+    numerator, denominator = value.as_integer_ratio()
+    return numerator * factor[0], factor[1] + 1 - denominator.bit_length()
