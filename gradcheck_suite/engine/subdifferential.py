@@ -215,20 +215,22 @@ def _judged(
     hull: _Hull, fmt: Format, computed: Mapping[str, Floats], got: Floats, max_ulp: float
 ) -> TieVerdict:
     member = hull.varies()
-    if not np.isfinite(got[member]).all() or not member.any():
+    # What is not finite is no element of any set; the other entries are judged without it.
+    judged = member & np.isfinite(got)
+    if not judged.any():
         return _verdict(computed, _exact(hull, None, got), member=member)
-    fit = _search(hull, fmt, got, member, max_ulp)
+    fit = _search(hull, fmt, got, judged, max_ulp)
     if fit.gap > 1.0 and not hull.axes:
         _axes(hull)
-        fit = _search(hull, fmt, got, member, max_ulp)
+        fit = _search(hull, fmt, got, judged, max_ulp)
     inside = fit.gap <= 1.0
     kept = [(w, p) for w, p in zip(fit.weights, hull.points, strict=True) if w > 0]
     return _verdict(
         computed,
-        _exact(hull, fit.weights, got, keep=member if inside else None),
+        _exact(hull, fit.weights, got, keep=judged if inside else None),
         member=member,
-        open_entries=member if not inside and fit.bound <= 1.0 else None,
-        ill_conditioned=not inside and _inside_when_moved(hull, fmt, got, member, max_ulp),
+        open_entries=judged if not inside and fit.bound <= 1.0 else None,
+        ill_conditioned=not inside and _inside_when_moved(hull, fmt, got, judged, max_ulp),
         weights=tuple(float(w) for w, _ in kept),
         steps=tuple(_dyadic_problem(p) for _, p in kept),
     )
