@@ -130,7 +130,7 @@ class NumpyKernel:
 
     def _evaluated(self, x: Singles, piece: Piece) -> Floats:
         t, v = self._t[: len(x)], self._v[: len(x)]
-        np.subtract(x, piece.centre, out=t)
+        np.subtract(x, piece.centre, out=t, dtype=np.float64)
         t *= piece.inverse
         v.fill(piece.polynomial[-1])
         for c in piece.polynomial[-2::-1]:
@@ -145,7 +145,7 @@ def errors(values: Floats, got: npt.NDArray[Any], scale: Scale, out: Floats) -> 
     if max(-low, high) >= scale.limit:
         values[values >= scale.limit], values[values <= -scale.limit] = scale.infinity, -scale.infinity
     factor = _factors(values, low, high, scale)
-    np.subtract(got, values, out=out)
+    np.subtract(got, values, out=out, dtype=np.float64)
     np.abs(out, out=out)
     out *= factor
     if not out.max() < np.inf:
