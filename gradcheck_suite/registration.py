@@ -81,12 +81,12 @@ class Registrar:
         parameters are not numbers to be rounded.
 
         `landmarks` are the inputs where something happens (kinks, thresholds, saturation), as numbers or as a
-        function of the parameters. With several inputs they are the first one's; `partners(params)` gives such
-        values of the others by name, and `offsets(params)` distances between the first two.
+        function of the parameters. With several inputs they are the first one's; `partners(params)` gives
+        such values of the others by name, and `offsets(params)` distances between the first two.
 
         `dtypes` default to all, `directions` to forward and backward. `max_ulp` is this op's threshold;
         `against` another callable: no error may exceed `against_factor` times that of `against` nearby plus
-        the half ULP that rounding costs. With both, both hold.
+        what rounding both costs, (k + 1)/2 ULP. With both, both hold.
 
         Raises UsageError for what does not exist or cannot be meant.
         """

@@ -60,10 +60,16 @@ def judged(result: Result, entry: Entry, slack: Slack) -> Result:
 
     A larger maximum error, and a case that is no longer judged, become findings of their own.
     """
-    findings = tuple(_told_apart(finding, result, entry, slack) for finding in result.findings)
-    worse = tuple(_worse(result, findings, entry, slack))
+    compared = told_apart(result, entry, slack)
+    worse = tuple(_worse(compared, compared.findings, entry, slack))
     verdict = "findings" if worse else result.verdict
-    return dataclasses.replace(result, findings=findings + worse, verdict=verdict)
+    return dataclasses.replace(compared, findings=compared.findings + worse, verdict=verdict)
+
+
+def told_apart(result: Result, entry: Entry, slack: Slack) -> Result:
+    """The same without those further findings."""
+    findings = tuple(_told_apart(finding, result, entry, slack) for finding in result.findings)
+    return dataclasses.replace(result, findings=findings)
 
 
 def recorded(result: Result) -> Result:
@@ -137,7 +143,12 @@ def _at_least_as_bad(old: Region, new: Region, slack: Slack) -> bool:
 
 
 def _touches(old: Region, new: Region) -> bool:
-    if (old.kind, old.probe, old.cotangent, old.lo is None) != (new.kind, new.probe, new.cotangent, new.lo is None):
+    if (old.kind, old.probe, old.cotangent, old.lo is None) != (
+        new.kind,
+        new.probe,
+        new.cotangent,
+        new.lo is None,
+    ):
         return False
     return old.lo is None or _overlaps(_span(old), _span(new), 0.0)
 

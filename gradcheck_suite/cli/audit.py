@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 from gradcheck_suite.cli.codes import DONE, FOUND
@@ -45,11 +46,14 @@ def run(arguments: argparse.Namespace) -> int:
     registry = open_registry(settings)
 
     from gradcheck_suite.engine.audit import audit
-    from gradcheck_suite.gate import Gate
+    from gradcheck_suite.engine.calls import Raised, Unsupported
 
     op = registry.get(arguments.op)
     dtypes = _dtypes(op, settings.dtypes if arguments.dtypes is not None else _USUAL)
-    verdicts = list(audit(op, dtypes, Gate(settings=settings)))
+    try:
+        verdicts = list(audit(op, dtypes, settings))
+    except (Raised, Unsupported) as error:
+        raise UsageError(f"{op.name} cannot be audited, for it does not work itself: {error}") from error
     for line in _lines(op, dtypes, verdicts):
         print(line)
     return FOUND if any(verdict.outcome == "survives" for verdict in verdicts) else DONE
@@ -79,11 +83,12 @@ def _lines(op: Op, dtypes: Sequence[str], verdicts: Sequence[Verdict]) -> list[s
 
 
 def _told(verdict: Verdict) -> str:
-    if verdict.finding is None:
-        return verdict.outcome.upper() if verdict.outcome == "survives" else verdict.outcome
-    ulp = verdict.finding.witness.ulp if verdict.finding.witness else None
-    size = "" if ulp is None or ulp == float("inf") else f", {ulp:.3g} ULP"
-    return f"caught: {verdict.finding.kind}{size}"
+    if verdict.outcome == "survives":
+        return "SURVIVES"
+    if verdict.outcome != "caught":
+        return verdict.outcome
+    size = "" if verdict.ulp is None or math.isinf(verdict.ulp) else f", {verdict.ulp:.3g} ULP"
+    return f"caught: {verdict.kind}{size}"
 
 
 def _sum(op: Op, verdicts: Sequence[Verdict]) -> str:

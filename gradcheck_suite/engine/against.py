@@ -37,8 +37,15 @@ def limits(op: Op, errors: Floats, max_ulp: float) -> Floats:
 
     `max_ulp` holds beside it where the op states one of its own.
     """
-    allowed = op.against_factor * np.nan_to_num(errors, nan=0.0, posinf=np.inf) + HALF_AN_ULP
+    allowed = op.against_factor * np.nan_to_num(errors, nan=0.0, posinf=np.inf) + rounding(op)
     return allowed if op.max_ulp is None else np.minimum(allowed, max_ulp)
+
+
+def rounding(op: Op) -> float:
+    """What rounding both results costs: half an ULP of the op's own, and half of the opponent's, which counts
+    k times.
+    """
+    return (op.against_factor + 1) * HALF_AN_ULP
 
 
 def nearby(x: Floats, errors: Floats) -> Floats:
@@ -108,7 +115,7 @@ def allowed(op: Op, limit: float) -> str:
     """The sentence that says what the opponent allows."""
     return (
         f"Allowed are {limit:.4g} ULP: {op.against_factor:g} times the error of {_name(op)} nearby, "
-        "and half an ULP."
+        f"and {rounding(op):g} for rounding."
     )
 
 

@@ -4,43 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
-from gradcheck_suite.baseline.compare import SAME_ENVIRONMENT, judged
-from gradcheck_suite.baseline.record import entry_of
+import numpy as np
+import numpy.typing as npt
+
+from gradcheck_suite.engine.calls import Raised, Unsupported
 from gradcheck_suite.engine.cases import Case
+from gradcheck_suite.engine.judge import KINDS, SEVERITIES, Verdicts
 from gradcheck_suite.engine.mutants import MUTANTS, SWAP, TAILS, Mutant, Seen
-from gradcheck_suite.engine.run import run_alike
-from gradcheck_suite.gate import Gate
+from gradcheck_suite.engine.pointwise import Subject
+from gradcheck_suite.engine.rowrun import columns_of
+from gradcheck_suite.engine.rows import RowSubject
+from gradcheck_suite.engine.run import subject_of
+from gradcheck_suite.gate import DEFAULT_FAIL_ON
 from gradcheck_suite.ops.record import Op
 from gradcheck_suite.ops.variants import at_variant
-from gradcheck_suite.results import Finding, Result
+from gradcheck_suite.options import Settings
+
+_DIRECTIONS: Final = ("forward", "backward")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What became of a mutant in one dtype: "caught", "survives" or "changes nothing"; the finding that
-    caught it.
+    """What became of a mutant in one dtype: "caught" (with the kind and the size of the error that told),
+    "survives" or "changes nothing".
     """
 
     mutant: str
     dtype: str
     outcome: str
-    finding: Finding | None = None
+    kind: str = ""
+    ulp: float | None = None
 
 
-def audit(op: Op, dtypes: tuple[str, ...], gate: Gate) -> Iterator[Verdict]:
+def audit(op: Op, dtypes: tuple[str, ...], settings: Settings) -> Iterator[Verdict]:
     """The verdict on each mutant of the op's first variant, in each dtype.
 
-    A mutant is caught where the gate fails it for something that it does not fail the op itself for: the op's
-    own results serve as the baseline, so that an op with known defects can be audited too.
+    A mutant is caught where an input fails the gate that the op itself passes there: so an op with known
+    defects can be audited too. Only the vector path and the usual cotangent are tried; a gate catches no
+    less. Raises Raised or Unsupported where the op itself does not work.
     """
     variant = dict(op.variants[0])
     for dtype in dtypes:
-        for direction in ("forward", "backward"):
+        for direction in _DIRECTIONS:
             if direction in op.directions:
                 case = Case(op=at_variant(op, variant), variant=variant, dtype=dtype, direction=direction)
-                yield from _direction(case, gate)
+                yield from _direction(case, settings)
 
 
 def applicable(op: Op) -> list[Mutant]:
@@ -49,27 +59,46 @@ def applicable(op: Op) -> list[Mutant]:
     return [m for m in MUTANTS if m.direction in op.directions and (m is not SWAP or several)]
 
 
-def _direction(case: Case, gate: Gate) -> Iterator[Verdict]:
-    own = {result.id: result for result in run_alike(case, case.op.call, gate.settings)}
+def _direction(case: Case, settings: Settings) -> Iterator[Verdict]:
+    subject = subject_of(case, settings)
+    own = {column: _verdicts(subject, column) for column, _ in columns_of(case)}
     for mutant in applicable(case.op):
         if mutant.direction == case.direction:
-            yield _verdict(case, mutant, own, gate)
+            yield _verdict(case, mutant, subject, own, settings)
 
 
-def _verdict(case: Case, mutant: Mutant, own: dict[str, Result], gate: Gate) -> Verdict:
+def _verdict(
+    case: Case, mutant: Mutant, subject: Subject | RowSubject, own: dict[str, Verdicts], settings: Settings
+) -> Verdict:
+    seen = Seen()
     for tail in TAILS if mutant.has_tail else TAILS[:1]:
         seen = Seen()
         call = mutant.plant(case.op, case.dtype, tail, seen)
-        failing = [f for r in run_alike(case, call, gate.settings) for f in _failing(r, own, gate)]
-        if failing:
-            return Verdict(mutant=mutant.name, dtype=case.dtype, outcome="caught", finding=failing[0])
-        if seen.changed and not mutant.has_tail:
-            return Verdict(mutant=mutant.name, dtype=case.dtype, outcome="survives")
-    outcome = "survives" if seen.changed else "changes nothing"
-    return Verdict(mutant=mutant.name, dtype=case.dtype, outcome=outcome)
+        twin = subject.twin(replace(case.op, call=call, module=None, inplace=None, out=None, twins=()))
+        for column in own:
+            try:
+                found = _verdicts(twin, column)
+            except (Raised, Unsupported):
+                return Verdict(mutant=mutant.name, dtype=case.dtype, outcome="caught", kind="raises")
+            fresh = _fresh(own[column], found, settings.fail_on or DEFAULT_FAIL_ON)
+            if len(fresh):
+                worst = fresh[np.argmax(found.ulp[fresh])]
+                kind, ulp = KINDS[found.kind[worst]], float(found.ulp[worst])
+                return Verdict(mutant=mutant.name, dtype=case.dtype, outcome="caught", kind=kind, ulp=ulp)
+    return Verdict(
+        mutant=mutant.name, dtype=case.dtype, outcome="survives" if seen.changed else "changes nothing"
+    )
 
 
-def _failing(result: Result, own: dict[str, Result], gate: Gate) -> list[Finding]:
-    told_apart: Any = judged(result, entry_of(own[result.id]), SAME_ENVIRONMENT)
-    held = replace(gate, settings=replace(gate.settings, strict=True), own=None, shipped=None)
-    return [finding for _, finding in held.failing([told_apart])]
+def _verdicts(subject: Subject | RowSubject, column: str) -> Verdicts:
+    judged: Any = subject.judged(column, "vector")
+    verdicts: Verdicts = judged.verdicts
+    return verdicts
+
+
+def _fresh(own: Verdicts, found: Verdicts, fail_on: str) -> npt.NDArray[np.int64]:
+    """The points that fail from `fail_on` on, and did not fail, or not as gravely, before."""
+    if fail_on == "never":
+        return np.zeros(0, dtype=np.int64)
+    fails = (found.kind > 0) & (found.severity <= SEVERITIES.index(fail_on))
+    return np.flatnonzero(fails & ((own.kind == 0) | (own.severity > found.severity)))

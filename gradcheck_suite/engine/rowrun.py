@@ -21,6 +21,7 @@ from gradcheck_suite.engine.cases import Case
 from gradcheck_suite.engine.conduct import with_conduct
 from gradcheck_suite.engine.judge import KINDS, REASONS, SEVERITIES
 from gradcheck_suite.engine.rowconfirm import confirm_entry
+from gradcheck_suite.engine.rowcurves import row_curve
 from gradcheck_suite.engine.rows import RowJudged, RowSubject
 from gradcheck_suite.floats import hex_of, round_exact
 from gradcheck_suite.inputs import cotangents
@@ -407,6 +408,7 @@ class RowRunner:
             worst=self._worst(main) if len(errors) else None,
             note=note,
             findings=findings,
+            curve=row_curve(self.subject, self.column),
         )
 
     def _worst(self, main: RowJudged) -> Worst:

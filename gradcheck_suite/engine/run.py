@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -19,24 +19,26 @@ from gradcheck_suite.engine.cases import Case
 from gradcheck_suite.engine.clusters import worst_member
 from gradcheck_suite.engine.conduct import with_conduct
 from gradcheck_suite.engine.confirm import Confirmed, confirm
+from gradcheck_suite.engine.curves import curves
 from gradcheck_suite.engine.differences import Difference, difference, summary
+from gradcheck_suite.engine.exploring import Explored, explore
 from gradcheck_suite.engine.findings import Group, Interval
 from gradcheck_suite.engine.paths import TRANSFORMS, expanded
 from gradcheck_suite.engine.paths import shown as shown_path
 from gradcheck_suite.engine.pointwise import Judged, Subject
-from gradcheck_suite.engine.probing import Prober, Source
+from gradcheck_suite.engine.probing import Source
 from gradcheck_suite.engine.regions import ALLOWANCES, FURTHER_ALLOWANCE
 from gradcheck_suite.engine.reproducers import Shown, reproducer
-from gradcheck_suite.engine.rowrun import columns_of, judged_rows, row_subject, run_rows
-from gradcheck_suite.floats import hex_of, infinity_ordinal, round_exact, to_ordinal
+from gradcheck_suite.engine.rowrun import columns_of, row_subject, run_rows
+from gradcheck_suite.engine.rows import RowSubject
+from gradcheck_suite.floats import hex_of, round_exact
 from gradcheck_suite.formula.arithmetic import reference
 from gradcheck_suite.ops.record import Op
 from gradcheck_suite.options import Settings
-from gradcheck_suite.results import ORDINAL_SCALE, Curve, Finding, Result, Witness, Worst
+from gradcheck_suite.results import Finding, Result, Witness, Worst
 
 Floats = npt.NDArray[np.float64]
 
-_CURVE_POINTS = 240
 _AUDITED = 6
 _LINES = 8
 _INFO = 4
@@ -79,13 +81,9 @@ def _run(case: Case, settings: Settings) -> list[Result]:
     return _judged(case, _subject_of(case, settings), settings)
 
 
-def run_alike(case: Case, call: Callable[..., Any], settings: Settings) -> list[Result]:
-    """Judge another callable by the definition, the inputs and the exact values of a case: what a mutant is put to."""
-    op = dataclasses.replace(case.op, call=call, module=None, inplace=None, out=None, twins=())
-    alike = dataclasses.replace(case, op=op)
-    if not op.pointwise:
-        return judged_rows(alike, row_subject(case, settings).twin(op), settings)
-    return _judged(alike, _subject_of(case, settings).twin(op), settings)
+def subject_of(case: Case, settings: Settings) -> Subject | RowSubject:
+    """Inputs, exact values and computed ones of a case."""
+    return _subject_of(case, settings) if case.op.pointwise else row_subject(case, settings)
 
 
 def _subject_of(case: Case, settings: Settings) -> Subject:
@@ -130,26 +128,34 @@ class CaseRunner:
         except Raised as error:
             return self._bare("findings", "", (self._raises(str(error)),), started)
         findings = self._dtype_findings()
-        (own,) = self._explored([Source(judged=main)], ALLOWANCES[self.settings.budget])
-        findings += [*own, *self._cotangent_findings(main), *self._path_findings(main)]
+        sources = [Source(judged=main)]
+        own = self._explored(sources, ALLOWANCES[self.settings.budget], search=True)
+        findings += [*self._of(sources, own), *self._cotangent_findings(main), *self._path_findings(main)]
         self._audit(main)
-        return self._finished(main, tuple(findings), started)
+        return self._finished(main, own[0].judged, tuple(findings), started)
 
     # --- findings
 
-    def _explored(self, sources: list[Source], allowance: int, *, once: bool = False) -> list[list[Finding]]:
-        """The findings of each source, one for each of its regions; with `once` each kind of one source only."""
-        # A line is one of very many through the points of several inputs: its ends matter less than a single input's.
+    def _explored(
+        self, sources: list[Source], allowance: int, *, search: bool = False, once: bool = False
+    ) -> list[Explored]:
+        """The regions of all sources, of each kind in one source only with `once`."""
+        # A line is one of very many through the points of several inputs: its ends matter less than one input's.
         spent = allowance // _LINES if self.several else allowance
-        explored = Prober(self.subject, self.column).explore(sources, allowance=spent, once=once)
+        return explore(self.subject, self.column, sources, allowance=spent, search=search, once=once)
+
+    def _of(self, sources: list[Source], explored: list[Explored]) -> list[Finding]:
+        """One finding for each region of each source."""
         return [
-            _distinct([self._finding(judged, group, source.path) for group in groups])
-            for source, (judged, groups) in zip(sources, explored, strict=True)
+            finding
+            for s, e in zip(sources, explored, strict=True)
+            for finding in _distinct([self._finding(e.judged, group, s.path) for group in e.groups])
         ]
 
     def _finding(self, judged: Judged, group: Group, path: str) -> Finding:
         interval, name, x = group.interval, group.line.probe, judged.inputs[group.line.probe]
-        witness, stated = self._witness(judged, group.worst)
+        witness, stated = self._witness(judged, group.witness)
+        worst = None if group.witness == group.worst else self._worst_at(judged, group.worst)
         fixed = self._fixed(judged, group)
         return Finding(
             id=self._finding_id(judged, group, path),
@@ -168,8 +174,9 @@ class CaseRunner:
             points=group.points,
             witness=witness,
             confirmed_by=f"mpmath@{stated.bits}" if stated and stated.agrees else None,
-            message=self._message(interval, judged, group.worst, witness, path),
-            reproducer=self._reproducer(judged, group.worst, witness, path),
+            message=self._message(interval, judged, group.witness, witness, path),
+            reproducer=self._reproducer(judged, group.witness, witness, path),
+            worst=worst,
         )
 
     def _reproducer(self, judged: Judged, i: int, witness: Witness, path: str) -> str:
@@ -292,8 +299,7 @@ class CaseRunner:
             judged = dataclasses.replace(judged, verdicts=judged.verdicts.without(known))
             sources.append(Source(judged=judged, over=True))
         # Of several inputs, one finding of each kind says enough about cotangents.
-        explored = self._explored(sources, FURTHER_ALLOWANCE, once=self.several)
-        return [finding for findings in explored for finding in findings]
+        return self._of(sources, self._explored(sources, FURTHER_ALLOWANCE, once=self.several))
 
     def _path_findings(self, main: Judged) -> list[Finding]:
         """Failures that only another path shows, and one remark on all paths that differ harmlessly."""
@@ -307,8 +313,8 @@ class CaseRunner:
                 found.append(self._raises(str(error), path))
             else:
                 differing += [d] if d else []
-        for findings in self._explored([d.source for d in differing], FURTHER_ALLOWANCE):
-            found += findings
+        sources = [d.source for d in differing]
+        found += self._of(sources, self._explored(sources, FURTHER_ALLOWANCE))
         harmless = [d for d in differing if len(d.harmless)]
         return [*found, self._path_remark(harmless)] if harmless else found
 
@@ -361,7 +367,7 @@ class CaseRunner:
         for i in fine[:: max(len(fine) // _AUDITED, 1)][:_AUDITED]:
             self._confirm(main, int(i), _point(main, int(i)))
 
-    def _finished(self, main: Judged, findings: tuple[Finding, ...], started: float) -> Result:
+    def _finished(self, main: Judged, seen: Judged, findings: tuple[Finding, ...], started: float) -> Result:
         serious = any(f.severity != "info" for f in findings)
         unsure = int(main.verdicts.open.sum())
         note = self.disagreed or (f"{unsure} points could not be decided" if unsure else "")
@@ -370,6 +376,7 @@ class CaseRunner:
         judged = ~np.isnan(main.verdicts.ulp)
         errors = main.verdicts.ulp[judged]
         correct = main.computed == round_exact(main.lower, self.subject.fmt)
+        drawn = curves(main, self.subject.fmt)
         return Result(
             **self._identity(),
             verdict=verdict,  # type: ignore[arg-type]
@@ -377,18 +384,22 @@ class CaseRunner:
             exhaustive=self.subject.exhaustive,
             sample="exhaustive" if self.subject.exhaustive else f"{self.settings.budget}-{len(self.subject.tuples)}",
             seconds=round(time.perf_counter() - started, 6),
-            max_ulp=float(errors.max()) if len(errors) else None,
+            max_ulp=float(np.nanmax(seen.verdicts.ulp)) if len(errors) else None,
             p99_ulp=float(np.quantile(errors, 0.99, method="higher")) if len(errors) else None,
             correctly_rounded=float(correct[judged].mean()) if len(errors) else None,
-            worst=self._worst(main) if len(errors) else None,
+            worst=self._worst(seen) if len(errors) else None,
             note=note,
             findings=findings,
-            curve=self._curve(main),
+            curve=drawn[0] if drawn else None,
+            other_curves=drawn[1:],
         )
 
     def _worst(self, main: Judged) -> Worst:
         judged = np.flatnonzero(~np.isnan(main.verdicts.ulp))
         i = worst_member(main.inputs[self.case.op.inputs[0]], main.verdicts.ulp, judged)
+        return self._worst_at(main, i)
+
+    def _worst_at(self, main: Judged, i: int) -> Worst:
         witness, _ = self._witness(main, i)
         return Worst(inputs=witness.inputs, got=witness.got, exact=witness.exact, ulp=witness.ulp)
 
@@ -409,26 +420,6 @@ class CaseRunner:
             "wrt": self.wrt,
         }
 
-    def _curve(self, main: Judged) -> Curve | None:
-        line = main.lines[0]
-        x = main.inputs[line.probe]
-        members = np.arange(len(x))[line.members]
-        finite = members[np.isfinite(x[members])]
-        if not len(finite):
-            return None
-        pick = finite[np.unique(np.linspace(0, len(finite) - 1, _CURVE_POINTS).astype(np.int64))]
-        fmt = self.subject.fmt
-        ordinals = to_ordinal(x[pick], fmt) / infinity_ordinal(fmt) * ORDINAL_SCALE
-        exact = main.lower[pick].to_float64()
-        return Curve(
-            probe=line.probe,
-            x=tuple(float(v) for v in x[pick]),
-            ordinal=tuple(round(o) for o in ordinals),
-            got=_optional(main.computed[pick]),
-            exact=_optional(exact),
-            ulp=_optional(main.verdicts.ulp[pick]),
-        )
-
 
 def _distinct(findings: list[Finding]) -> list[Finding]:
     """Number the findings that would share an id, so that ids stay stable when an end moves."""
@@ -438,10 +429,6 @@ def _distinct(findings: list[Finding]) -> list[Finding]:
         seen[f.id] = seen.get(f.id, 0) + 1
         named.append(f if seen[f.id] == 1 else dataclasses.replace(f, id=f"{f.id}.{seen[f.id]}"))
     return named
-
-
-def _optional(values: Floats) -> tuple[float | None, ...]:
-    return tuple(None if np.isnan(v) else float(v) for v in values)
 
 
 def _side(first: float, last: float) -> str:

@@ -17,8 +17,7 @@ from gradcheck_suite.options import Settings
 
 
 def main(connection: int, log: int) -> None:
-    """Serve the connection with that file descriptor until it closes; stacks of crashes go to the file `log`.
-    """
+    """Serve the connection with that file descriptor until it closes; stacks of crashes go to the file `log`."""
     # Ctrl-C is the parent's to handle; it closes the connection then.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable(log)
@@ -66,7 +65,9 @@ def _answer(registry: Any, order: Mapping[str, Any], settings: Settings) -> dict
 
     op = registry.get(order["op"])
     variant = dict(op.variants[order["variant"]])
-    case = Case(op=at_variant(op, variant), variant=variant, dtype=order["dtype"], direction=order["direction"])
+    case = Case(
+        op=at_variant(op, variant), variant=variant, dtype=order["dtype"], direction=order["direction"]
+    )
     case = case.alone() if order["alone"] else case
     try:
         with warnings.catch_warnings():

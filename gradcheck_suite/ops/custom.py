@@ -184,7 +184,9 @@ def name_of(fn: Call) -> str:
 
 
 def import_lines(op: Op) -> list[str]:
-    """What a reproducer imports beside torch: the module of a custom op, or a remark on where the op is defined."""
+    """What a reproducer imports beside torch: the module of a custom op, or a remark on where the op is
+    defined.
+    """
     if not op.custom or op.callable_name.startswith("torch."):
         return []
     parts = op.callable_name.split(".")

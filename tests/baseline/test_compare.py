@@ -39,7 +39,9 @@ def test_an_end_may_move_within_slack(tmp_path: Path, lo: float, hi: float) -> N
 
 
 @pytest.mark.parametrize(("lo", "hi"), [(-90.0, -13.0), (-20.0, -5.0), (-1e30, -1e20), (5.0, 9.0)])
-def test_a_region_that_grew_is_new_and_says_what_the_baseline_has(tmp_path: Path, lo: float, hi: float) -> None:
+def test_a_region_that_grew_is_new_and_says_what_the_baseline_has(
+    tmp_path: Path, lo: float, hi: float
+) -> None:
     after = judged(tmp_path, result(finding()), result(finding(lo, hi)))
     assert statuses(after) == ["new"]
     assert "The region grew" in after.findings[0].message or "not this region" in after.findings[0].message
@@ -97,12 +99,18 @@ def ulp(size: float) -> Witness:
 @pytest.mark.parametrize(("new", "status"), [(10.0, "known"), (19.0, "known"), (21.0, "new"), (1e9, "new")])
 def test_the_error_in_a_region_may_grow_within_slack(tmp_path: Path, new: float, status: str) -> None:
     kind = {"kind": "inaccurate", "severity": "minor"}
-    told = judged(tmp_path, result(finding(witness=ulp(10.0), **kind)), result(finding(witness=ulp(new), **kind)))
+    told = judged(
+        tmp_path, result(finding(witness=ulp(10.0), **kind)), result(finding(witness=ulp(new), **kind))
+    )
     assert statuses(told) == [status]
 
 
-@pytest.mark.parametrize(("old", "new", "fails"), [(0.5, 1.5, False), (0.5, 1.6, True), (3.0, 6.0, False), (3.0, 6.1, True)])
-def test_the_largest_error_may_grow_to_twice_or_by_one(tmp_path: Path, old: float, new: float, fails: bool) -> None:
+@pytest.mark.parametrize(
+    ("old", "new", "fails"), [(0.5, 1.5, False), (0.5, 1.6, True), (3.0, 6.0, False), (3.0, 6.1, True)]
+)
+def test_the_largest_error_may_grow_to_twice_or_by_one(
+    tmp_path: Path, old: float, new: float, fails: bool
+) -> None:
     told = judged(tmp_path, result(max_ulp=old), result(max_ulp=new))
     assert bool(told.findings) == fails
     assert told.verdict == ("findings" if fails else "ok")
@@ -124,8 +132,12 @@ def test_other_cotangents_and_probes_are_other_regions(tmp_path: Path) -> None:
     assert statuses(used.judged(result(finding(fixed={"target": "0x1p+0"})))) == ["known"]
 
 
-@pytest.mark.parametrize(("old", "new", "status"), [("vector", "strided", "known"), ("strided", "vector", "new")])
-def test_another_path_may_fail_where_the_usual_one_did(tmp_path: Path, old: str, new: str, status: str) -> None:
+@pytest.mark.parametrize(
+    ("old", "new", "status"), [("vector", "strided", "known"), ("strided", "vector", "new")]
+)
+def test_another_path_may_fail_where_the_usual_one_did(
+    tmp_path: Path, old: str, new: str, status: str
+) -> None:
     assert statuses(judged(tmp_path, result(finding(path=old)), result(finding(path=new)))) == [status]
 
 

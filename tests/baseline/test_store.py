@@ -77,7 +77,10 @@ def test_flushing_subnormals_is_another_environment(tmp_path: Path) -> None:
         ("[]", "is no baseline of gradcheck"),
         ('{"format": 9, "op": "gelu", "environments": {}}', "newer gradcheck"),
         ('{"format": 1, "op": "gelu", "environments": {"k": 3}}', "damaged at 'k'"),
-        ('{"format": 1, "op": "gelu", "environments": {"k": {"cases": {"a": {}}}}}', "no entry of a baseline"),
+        (
+            '{"format": 1, "op": "gelu", "environments": {"k": {"cases": {"a": {}}}}}',
+            "no entry of a baseline",
+        ),
         (
             '{"format": 1, "op": "gelu", "environments": {"k": {"cases": {"a": {"verdict": "ok", "regions": '
             '{"r": {"kind": "nan", "severity": "critical", "lo": "x", "hi": "y"}}}}}}}',
@@ -197,7 +200,9 @@ def test_file_names_are_portable_and_distinct(op: str) -> None:
     assert (name == f"{op}.json") == (op == "gelu")
 
 
-@pytest.mark.parametrize(("value", "short"), [(0.0, 0.0), (1.0, 1.0), (1.00001, 1.001), (123456.0, 123500.0), (3e-9, 3e-9)])
+@pytest.mark.parametrize(
+    ("value", "short"), [(0.0, 0.0), (1.0, 1.0), (1.00001, 1.001), (123456.0, 123500.0), (3e-9, 3e-9)]
+)
 def test_errors_are_rounded_up(value: float, short: float) -> None:
     assert rounded_up(value) == short
     assert rounded_up(float("inf")) == float("inf")
