@@ -79,7 +79,7 @@ class Finding:
 
     `lo` and `hi` are hex strings on `probe`, equal for a point and None only for a structural case (an
     exception, a wrong dtype). `share` is the part of the floats between them that is bad, `points` how many
-    were seen.
+    were seen. `witness` is as simple as can be; `worst` is the point of largest error, where that is another.
     """
 
     id: str
@@ -100,6 +100,7 @@ class Finding:
     confirmed_by: str | None = None
     message: str = ""
     reproducer: str = ""
+    worst: Worst | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +110,8 @@ class Curve:
     Some floats are even in ordinals, for the picture of the error over the whole line; some are even on the
     linear window where the function bends (about -8 to 8), for the picture that a textbook draws.
     `ordinal` is x's float ordinal scaled so that +inf stands at ORDINAL_SCALE. `got`, `exact` and `ulp` keep
-    4 significant digits in the file; None where the result is undefined or was not judged.
+    4 significant digits in the file; None where the result is undefined or was not judged. `fixed` holds the
+    other inputs along the probe.
     """
 
     probe: str
@@ -118,6 +120,7 @@ class Curve:
     got: tuple[float | None, ...]
     exact: tuple[float | None, ...]
     ulp: tuple[float | None, ...]
+    fixed: dict[str, InputValue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -323,6 +326,7 @@ def _curve_to_json(curve: Curve) -> dict[str, Any]:
         "x": [to_json(float(x)) for x in curve.x],
         "ordinal": [int(o) for o in curve.ordinal],
         **{name: [_short(v) for v in getattr(curve, name)] for name in ("got", "exact", "ulp")},
+        "fixed": to_json(curve.fixed),
     }
 
 

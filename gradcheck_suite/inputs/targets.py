@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from gradcheck_suite.floats import Format, from_ordinal, infinity_ordinal, round_to, to_ordinal
 from gradcheck_suite.inputs.landmarks import approaching, around, distinct
+from gradcheck_suite.inputs.pointwise import WINDOW
 from gradcheck_suite.inputs.strata import binades
 
 Floats = NDArray[np.float64]
@@ -25,6 +26,7 @@ SIGNS: Final = (-1.0, 1.0)
 """The labels of losses with a margin."""
 
 _CONTEXTS: Final = 8
+_WINDOW: Final = WINDOW[::2]
 _NEAR_ULPS: Final = (-3, -1, 0, 1, 3)
 
 
@@ -126,7 +128,8 @@ def _lines(fmt: Format, wanted: Landscape, count: int, seed: int) -> Iterator[tu
     main = spread(fmt, wanted.landmarks, 4 * share // 3 * _CONTEXTS // min(len(contexts), _CONTEXTS), seed)
     for i, context in enumerate(contexts[:_CONTEXTS]):
         x = main if i < 2 else main[np.isfinite(main)][i % 2 :: 2]
-        yield _sweep(first, x, context)
+        # One line has what a picture needs.
+        yield _sweep(first, x if i else distinct(np.concatenate([x, _WINDOW])), context)
     middles = _of(fmt, [1.0, *wanted.landmarks[:2], -0.5, 37.0])
     for k, name in enumerate(others):
         swept = spread(fmt, [p for p in wanted.partners.get(name, ()) if np.isfinite(p)], share // 2, seed + 1 + k)

@@ -7,6 +7,7 @@ import pytest
 
 from gradcheck_suite.floats import FORMATS, all_values, round_to, to_ordinal
 from gradcheck_suite.inputs import around, format_landmarks, sample
+from gradcheck_suite.inputs.pointwise import WINDOW
 
 
 @pytest.mark.parametrize("name", ["float16", "bfloat16"])
@@ -59,10 +60,18 @@ def test_a_small_budget_leaves_out_no_binade_and_no_landmark() -> None:
     assert octaves == set(range(-1074, 1024))
 
 
+@pytest.mark.parametrize("name", ["float64", "float32", "float16", "bfloat16"])
+def test_a_sample_holds_the_window_that_textbooks_draw(name: str) -> None:
+    fmt = FORMATS[name]
+    window = np.arange(-64, 65) / 8
+    assert np.array_equal(round_to(window, fmt), window)
+    assert np.isin(window, sample(fmt, [], 600, 0)).all()
+
+
 @pytest.mark.parametrize("name", ["float32", "float64"])
 def test_a_sample_repeats(name: str) -> None:
     fmt = FORMATS[name]
     first, again, other = (sample(fmt, [], 2000, seed) for seed in (4, 4, 5))
     assert np.array_equal(first, again, equal_nan=True)
-    drawn = np.setdiff1d(first, format_landmarks(fmt))
+    drawn = np.setdiff1d(first, np.concatenate([format_landmarks(fmt), WINDOW]))
     assert np.isin(drawn, other).mean() < 0.1
