@@ -178,8 +178,9 @@ class Subdifferential:
 
 
 def _first_directions(size: int) -> Iterator[Floats]:
-    yield np.ones(size)
     rng = np.random.RandomState(size % 2**31)
+    # A step that is the same for all entries would leave equal ones equal, and any tie between them a tie.
+    yield np.ones(size) + rng.uniform(-1.0, 1.0, size) * 2.0**-8
     for _ in range(_RANDOM):
         yield rng.uniform(-1.0, 1.0, size)
 
