@@ -206,7 +206,7 @@ class ArbField:
     def erfcinv(a: arb) -> arb:
         if a == 0 or a == 2:
             return arb("inf") if a == 0 else arb("-inf")
-        return a.erfcinv() if abs(a - 1) < 1 else arb("nan")
+        return a.erfcinv() if a > 0 and a < 2 else arb("nan")
 
     # e^(x^2) erfc x = U(1/2, 1/2, x^2)/sqrt(pi) for x > 0 (NIST DLMF 7.11.5, 13.6.8) loses no digits in the tail, nor do
     # its derivatives by dU(a, b, z)/dz = -a U(a+1, b+1, z) (DLMF 13.3.22); x < 0 follows from erfc(-x) = 2 - erfc x.
@@ -408,15 +408,15 @@ class MpField:
     def erfinv(a: Any) -> Any:
         if abs(a) >= 1:
             return mpmath.mpf("nan") if abs(a) > 1 else a * mpmath.inf
-        return mpmath.erfinv(a)
+        return _inverse_erf(a) if abs(a) <= 0.5 else mpmath.sign(a) * _inverse_erfc(1 - abs(a))
 
     @classmethod
     def erfcinv(cls, a: Any) -> Any:
-        if a == 0 or a == 2:
-            return mpmath.inf if a == 0 else -mpmath.inf
-        # 1 - a is exact at this precision, whatever the binade of a.
-        with mpmath.extraprec(_below_one(a)):
-            return cls.erfinv(1 - a)
+        if not 0 < a < 2:
+            return mpmath.inf if a == 0 else -mpmath.inf if a == 2 else mpmath.mpf("nan")
+        if abs(1 - a) <= 0.5:
+            return _inverse_erf(1 - a)
+        return _inverse_erfc(a) if a < 1 else -_inverse_erfc(2 - a)
 
     @classmethod
     def erfcx(cls, a: Any) -> Any:
@@ -469,6 +469,41 @@ class MpField:
             return -(mpmath.pi**2) / 3
         with mpmath.extraprec(2 * _below_one(a)):
             return -(mpmath.pi**2) * mpmath.sincpi(a) - 2 * cls.sinc1(a) / a
+
+
+def _inverse_erf(b: Any) -> Any:
+    """y with erf y = b, |b| <= 1/2."""
+    root = mpmath.sqrt(mpmath.pi) / 2
+    return _newton(b * root, lambda y: (mpmath.erf(y) - b) * mpmath.exp(y * y) * mpmath.sqrt(mpmath.pi) / 2)
+
+
+def _inverse_erfc(a: Any) -> Any:
+    """y with erfc y = a, 0 < a <= 1/2: the logarithm of erfc is nearly a parabola."""
+    half = -mpmath.log(a)
+    start = mpmath.sqrt(max(half - mpmath.log(mpmath.pi * max(half, 1)) / 2, mpmath.mpf("0.2")))
+
+    def step(y: Any) -> Any:
+        tail = mpmath.erfc(y)
+        return (mpmath.log(a) - mpmath.log(tail)) * tail * mpmath.exp(y * y) * mpmath.sqrt(mpmath.pi) / 2
+
+    return _newton(start, step)
+
+
+def _newton(start: Any, step: Any) -> Any:
+    """Newton's method, the precision doubled with every step once it converges: two full evaluations in all."""
+    full, y = mpmath.mp.prec + 32, start
+    with mpmath.workprec(96):
+        for _ in range(60):
+            change = step(y)
+            y = y - change
+            if abs(change) <= abs(y) * mpmath.mpf(2) ** -80:
+                break
+    bits = 64
+    while bits < full:
+        bits = min(2 * bits - 16, full)
+        with mpmath.workprec(bits + 32):
+            y = y - step(y)
+    return +y
 
 
 def _below_one(a: Any) -> int:
