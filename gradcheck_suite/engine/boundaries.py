@@ -77,6 +77,8 @@ class Boundary:
         """Take notice of others inside and of members outside, which move the end outwards."""
         self.settled = True
         self.mixed |= not all(inside) or any(member for _, member in outside)
+        # A few neighbours that are off by more than the threshold are noise, however they lie.
+        self.mixed |= self.gradual and len(inside) < _NEAR_BITS
         beyond = [i for i, (_, member) in enumerate(outside) if member]
         if beyond:
             last = beyond[-1]

@@ -51,6 +51,12 @@ class Group:
     worst: int
     points: int
     where: str
+    simple: int | None = None
+
+    @property
+    def witness(self) -> int:
+        """The point to show: a simple one that fails like the worst, where such a one is known."""
+        return self.worst if self.simple is None else self.simple
 
     @property
     def key(self) -> tuple[str, str | None, str]:

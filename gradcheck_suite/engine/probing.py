@@ -1,20 +1,19 @@
-"""Regions of the lines of a sample: further points are judged where ends are searched, and kept."""
+"""Judging further points on the lines of a sample, where ends and larger errors are searched."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from gradcheck_suite.engine.boundaries import Exhausted
-from gradcheck_suite.engine.findings import Group, Interval, grouped
 from gradcheck_suite.engine.judge import Verdicts
 from gradcheck_suite.engine.pointwise import Judged, Subject, order_of, take
-from gradcheck_suite.engine.profiles import Key, Profile, key_of
+from gradcheck_suite.engine.profiles import Key, Profile
 from gradcheck_suite.engine.refusals import Raised
-from gradcheck_suite.engine.regions import Region, map_regions
+from gradcheck_suite.engine.regions import Region
 from gradcheck_suite.floats import Exact
 from gradcheck_suite.formula.points import Points
 from gradcheck_suite.inputs.targets import Line
@@ -46,67 +45,46 @@ class Source:
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class _Track:
-    """A line of a source with its profile, and where the profile's points stand among those of the source."""
+class Track:
+    """A line of a source with its profile; `places` says where the profile's points stand in the source."""
 
     source: Source
     line: Line
     profile: Profile
     places: list[Ints]
 
+    @property
+    def where(self) -> Ints:
+        """Indices of the profile's points among those of the source."""
+        places: Ints = np.concatenate(self.places)
+        return places
+
 
 class Prober:
-    """Maps the regions of several sources of one column together, so that a round costs one call for all."""
+    """Judges further points on lines of several sources of one column: a round costs one call for all."""
 
     def __init__(self, subject: Subject, column: str) -> None:
         self.subject, self.column = subject, column
-        self.tracks: list[_Track] = []
+        self.tracks: list[Track] = []
 
-    def explore(
-        self, sources: Sequence[Source], *, allowance: int, once: bool = False
-    ) -> list[tuple[Judged, list[Group]]]:
-        """Each source with the points that were tried, and the groups that become findings.
-
-        With `once` a kind and reason is followed up in the first source that shows it, and not in the others.
-        """
-        fmt = self.subject.fmt
-        chosen = [grouped(s.judged.lines, s.judged.inputs, s.judged.verdicts, fmt) for s in sources]
-        if once:
-            chosen = _first_of_each(chosen)
-        self.tracks = [t for s, groups in zip(sources, chosen, strict=True) for t in self._tracks(s, groups)]
-        found = map_regions([t.profile for t in self.tracks], self._evaluate, allowance=allowance)
-        out = []
-        for source, groups in zip(sources, chosen, strict=True):
-            whole = joined([source.judged, *source.parts])
-            refined = [self._refined(source, g, found) for g in groups]
-            if len(source.judged.lines) == 1:
-                refined = [self._group(r) for r in found if self.tracks[r.profile].source is source]
-            out.append((whole, _distinct(refined)))
-        return out
-
-    def _tracks(self, source: Source, groups: Sequence[Group]) -> list[_Track]:
-        lines = {id(g.line): g.line for g in groups if not g.line.scattered}
-        wanted: dict[int, set[Key]] = {}
-        for g in groups:
-            wanted.setdefault(id(g.line), set()).add(key_of(g.interval.kind, g.interval.reason))
-        return [self._track(source, line, wanted[i]) for i, line in lines.items()]
-
-    def _track(self, source: Source, line: Line, wanted: set[Key]) -> _Track:
+    def follow(self, source: Source, line: Line, *, hidden: Collection[Key] = ()) -> None:
+        """Make a line of a source a track; `hidden` classes are not mapped on it."""
         judged = source.judged
         members = np.arange(len(judged.computed), dtype=np.int64)[line.members]
         x = judged.inputs[line.probe][members]
-        profile = Profile(
-            x,
-            judged.verdicts.take(members),
-            self.subject.fmt,
-            exhaustive=self.subject.exhaustive and len(x) == len(self.subject.tuples),
-            wanted=wanted if len(judged.lines) > 1 else None,
-        )
-        return _Track(source=source, line=line, profile=profile, places=[members])
+        exhaustive = self.subject.exhaustive and len(x) == len(self.subject.tuples)
+        verdicts = judged.verdicts.take(members)
+        profile = Profile(x, verdicts, self.subject.fmt, exhaustive=exhaustive, hidden=hidden)
+        self.tracks.append(Track(source=source, line=line, profile=profile, places=[members]))
+
+    @property
+    def profiles(self) -> list[Profile]:
+        """The profiles of all tracks."""
+        return [t.profile for t in self.tracks]
 
     # --- further points
 
-    def _evaluate(self, batch: Sequence[tuple[int, Floats]]) -> list[Verdicts]:
+    def evaluate(self, batch: Sequence[tuple[int, Floats]]) -> list[Verdicts]:
         """Judge floats of several tracks; sources that share a path share the calls."""
         found: dict[int, Verdicts] = {}
         for path in dict.fromkeys(self.tracks[i].source.path for i, _ in batch):
@@ -162,7 +140,7 @@ class Prober:
             inputs, own, points, self.column, cotangent=cotangent, together=columns, excuses=excuses
         )
 
-    def _outside(self, track: _Track, block: dict[str, Floats]) -> npt.NDArray[np.bool_]:
+    def _outside(self, track: Track, block: dict[str, Floats]) -> npt.NDArray[np.bool_]:
         """Points outside the domain; a point of the sample takes their place, for the op may refuse them."""
         domain = self.subject.op.domain
         size = len(next(iter(block.values())))
@@ -173,45 +151,6 @@ class Prober:
         for name, values in block.items():
             values[beyond] = track.source.judged.inputs[name][inside]
         return beyond
-
-    # --- groups
-
-    def _refined(self, source: Source, group: Group, regions: Sequence[Region]) -> Group:
-        """The group with the region that its worst point lies in, where its line was mapped."""
-        for region in regions:
-            track = self.tracks[region.profile]
-            if track.source is not source or track.line is not group.line:
-                continue
-            same = (region.kind, region.reason) == (group.interval.kind, group.interval.reason)
-            if same and group.worst in self._places(region):
-                found = self._group(region)
-                return replace(found, points=max(group.points, found.points), where=group.where)
-        return group
-
-    def _places(self, region: Region) -> Ints:
-        places: Ints = np.concatenate(self.tracks[region.profile].places)[region.members]
-        return places
-
-    def _group(self, region: Region) -> Group:
-        track = self.tracks[region.profile]
-        where = np.concatenate(track.places)
-        members, x = where[region.members], track.profile.x[region.members]
-        first = 0 if np.isnan(x[0]) else int(np.argmin(x))
-        last = 0 if np.isnan(x[0]) else int(np.argmax(x))
-        interval = Interval(
-            kind=region.kind,
-            severity=region.severity,
-            reason=region.reason,
-            members=members,
-            first=int(members[first]),
-            last=int(members[last]),
-            lo_exact=region.lo_exact,
-            hi_exact=region.hi_exact,
-            share=region.share,
-        )
-        worst = int(where[region.worst])
-        here = _where(region)
-        return Group(line=track.line, interval=interval, worst=worst, points=len(members), where=here)
 
 
 def hides(known: Verdicts, verdicts: Verdicts, *, graver: bool) -> npt.NDArray[np.bool_]:
@@ -224,27 +163,6 @@ def _where(region: Region) -> str:
     if np.isnan(region.lo):
         return "nan"
     return "infinite" if np.isinf(region.lo) and region.lo == region.hi else "finite"
-
-
-def _first_of_each(chosen: Sequence[Sequence[Group]]) -> list[list[Group]]:
-    """Of each kind and reason the groups of the first source that has any."""
-    owner: dict[Key, int] = {}
-    for i, groups in enumerate(chosen):
-        for g in groups:
-            owner.setdefault(key_of(g.interval.kind, g.interval.reason), i)
-    return [
-        [g for g in groups if owner[key_of(g.interval.kind, g.interval.reason)] == i]
-        for i, groups in enumerate(chosen)
-    ]
-
-
-def _distinct(groups: Sequence[Group]) -> list[Group]:
-    """Groups that came out as the same region are one."""
-    found: dict[tuple[object, ...], Group] = {}
-    for g in groups:
-        i = g.interval
-        found.setdefault((id(g.line), i.kind, i.reason, i.first, i.last), g)
-    return list(found.values())
 
 
 def joined(parts: Sequence[Judged]) -> Judged:

@@ -28,8 +28,8 @@ class Profile:
     """Verdicts along a probe with all else held fixed: the points judged so far, in order of evaluation.
 
     `x` and `verdicts` are the sample: values of the format, sorted, NaN last.  `exhaustive` states that it
-    holds every float of the probe, so that ends of classes are known without a search.  Where only some
-    classes are of interest, `wanted` names them.
+    holds every float of the probe, so that ends of classes are known without a search.  Classes that are
+    `hidden` are of no interest.
     """
 
     def __init__(
@@ -39,10 +39,10 @@ class Profile:
         fmt: Format,
         *,
         exhaustive: bool = False,
-        wanted: Collection[Key] | None = None,
+        hidden: Collection[Key] = (),
     ) -> None:
         self.x, self.verdicts, self.fmt, self.exhaustive = x, verdicts, fmt, exhaustive
-        self._wanted = wanted
+        self._hidden = hidden
         self.ordinals: Ints = to_ordinal(np.where(np.isnan(x), 0.0, x), fmt)
         self._tried: dict[int, int] = {}
 
@@ -82,10 +82,10 @@ class Profile:
         return bool(self.verdicts.kind[index] == key[0] and self.verdicts.reason[index] == key[1])
 
     def classes(self) -> list[Key]:
-        """The classes that occur and are wanted, in a fixed order."""
+        """The classes that occur and are not hidden, in a fixed order."""
         failing = self.verdicts.kind > 0
         pairs = zip(self.verdicts.kind[failing].tolist(), self.verdicts.reason[failing].tolist(), strict=True)
-        return sorted(key for key in set(pairs) if self._wanted is None or key in self._wanted)
+        return sorted(key for key in set(pairs) if key not in self._hidden)
 
     def share(self, inside: Ints, key: Key, lo: int, hi: int) -> float:
         """The part of the floats from `lo` to `hi` that belong to a class; `inside` are the points seen.
