@@ -127,9 +127,9 @@ def _lines(fmt: Format, wanted: Landscape, count: int, seed: int) -> Iterator[tu
     share = count // 16
     main = spread(fmt, wanted.landmarks, 4 * share // 3 * _CONTEXTS // min(len(contexts), _CONTEXTS), seed)
     for i, context in enumerate(contexts[:_CONTEXTS]):
-        x = main if i < 2 else main[np.isfinite(main)][i % 2 :: 2]
+        points = main if i < 2 else main[np.isfinite(main)][i % 2 :: 2]
         # One line has what a picture needs.
-        yield _sweep(first, x if i else distinct(np.concatenate([x, _WINDOW])), context)
+        yield _sweep(first, points if i else distinct(np.concatenate([points, _WINDOW])), context)
     middles = _of(fmt, [1.0, *wanted.landmarks[:2], -0.5, 37.0])
     for k, name in enumerate(others):
         swept = spread(fmt, [p for p in wanted.partners.get(name, ()) if np.isfinite(p)], share // 2, seed + 1 + k)
