@@ -104,7 +104,7 @@ class Gate:
 
 
 def widest(settings: Settings) -> Settings:
-    """The same settings over every op, dtype and direction: what exists, whatever a run was asked to select."""
+    """The same settings over every op, dtype and direction: what exists, whatever a run selects."""
     from gradcheck_suite.ops.registry import TIERS
 
     return dataclasses.replace(settings, ops=TIERS, dtypes=DTYPES, directions=DIRECTIONS)

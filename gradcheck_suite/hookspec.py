@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 def pytest_gradcheck_register(register: Callable[..., object]) -> None:
     """Register custom ops, to be judged like torch's own.
 
-    Called once per run with `--gradcheck`, before ops are selected; with pytest-xdist once in every process, and
-    once more in the process in which custom ops run, where a crash or a hang of one costs one finding and not
-    the run (`--gradcheck-in-process` keeps them here, for a debugger). A `conftest.py` that pytest loads later,
-    during collection, is called then. Import libraries inside the function, so that runs without `--gradcheck`
-    stay as fast as they were.
+    Called once per run with `--gradcheck`, before ops are selected; with pytest-xdist once in every process,
+    and once more in the process in which custom ops run, where a crash or a hang of one costs one finding and
+    not the run (`--gradcheck-in-process` keeps them here, for a debugger). A `conftest.py` that pytest loads
+    later, during collection, is called then. Import libraries inside the function, so that runs without
+    `--gradcheck` stay as fast as they were.
 
     A kernel that should equal an op of torch borrows that op's definition, inputs and kinks::
 
@@ -33,8 +33,8 @@ def pytest_gradcheck_register(register: Callable[..., object]) -> None:
             register("fused_gelu", fused_gelu, like="gelu", approximate="tanh", dtypes=["float32"])
 
     Further keywords are the parameters at which it does; the function itself gets the tensors alone. Without
-    `dtypes` it is judged in every dtype that it accepts, forward and backward. Anything else has a definition of
-    its own: exact real arithmetic over the context `m`, in which nothing rounds or cancels::
+    `dtypes` it is judged in every dtype that it accepts, forward and backward. Anything else has a definition
+    of its own: exact real arithmetic over the context `m`, in which nothing rounds or cancels::
 
         @register("squareplus", squareplus)
         def definition(m, x):
@@ -76,8 +76,8 @@ def pytest_gradcheck_register(register: Callable[..., object]) -> None:
 
         register("fused_gelu", fused_gelu, like="gelu", against=torch.nn.functional.gelu, against_factor=2)
 
-    Findings of registered ops fail from `minor` on; `--gradcheck-fail-on` moves that. Documented deviations never
-    fail: `documented=lambda params, values: values["x"] > 20, documented_reason="linear above 20"`.
+    Findings of registered ops fail from `minor` on; `--gradcheck-fail-on` moves that. Documented deviations
+    never fail: `documented=lambda params, values: values["x"] > 20, documented_reason="linear above 20"`.
     `gradcheck audit NAME` mutates the op and says what its gate catches.
 
     Registering a name twice, or `like` an op that does not exist, is a usage error.

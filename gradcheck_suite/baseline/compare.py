@@ -105,14 +105,14 @@ def _unexplained(finding: Finding, result: Result, entry: Entry, slack: Slack) -
     new = region_of(finding)
     alike = [old for old in entry.regions.values() if _at_least_as_bad(old, new, slack)]
     if not alike:
-        return f"The baseline has no such {new.kind} there."
+        return _nothing(new)
     if new.lo is None or new.hi is None:
         return None
     margin = max(slack.binades, slack.sample_steps * _step(result))
     near = [old for old in alike if _overlaps(_span(old), _span(new), margin)]
     if not near:
         same = [old for old in alike if old.kind == new.kind]
-        return f"The baseline has {_listed(same or alike)}, not this region."
+        return f"The baseline has {_listed(same)}, not this region." if same else _nothing(new)
     same = [old for old in near if old.kind == new.kind]
     points = sum(old.points for old in same)
     crowded = bool(same) and new.points > max(slack.crowd * points, points + _FEW)
@@ -121,6 +121,10 @@ def _unexplained(finding: Finding, result: Result, entry: Entry, slack: Slack) -
     if crowded and _same_sample(result, entry):
         return f"More inputs fail: {new.points} instead of {points}."
     return _larger(new, near, slack)
+
+
+def _nothing(new: Region) -> str:
+    return f"The baseline has nothing of the kind ({new.kind}) there."
 
 
 def _larger(new: Region, near: Sequence[Region], slack: Slack) -> str | None:

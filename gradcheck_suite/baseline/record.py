@@ -125,7 +125,7 @@ def _plain(value: Any) -> Any:
 
 
 def entry_from_json(data: Any, where: str) -> Entry:
-    """The entry that plain values describe. Raises UsageError naming the place, `where`, that does not fit."""
+    """The entry that plain values describe. Raises UsageError naming the place `where` it does not fit."""
     try:
         regions = {
             str(name): Region(**{**region, "ulp": _number(region.get("ulp"))})

@@ -69,7 +69,7 @@ class Baseline:
         return own is not None and result.id in own.cases
 
     def _alike(self, recorded: files.Environment) -> bool:
-        """A process that flushes subnormals, or a stricter threshold, has other findings on the same machine."""
+        """Flushing subnormals, or a stricter threshold, gives other findings on the same machine."""
         flushes = bool(recorded.beside.get("flush_denormal")) == bool(self.beside.get("flush_denormal"))
         return flushes and float(recorded.beside.get("max_ulp", 4.0)) <= self.beside["max_ulp"]
 

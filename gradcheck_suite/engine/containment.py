@@ -69,7 +69,7 @@ class Runner:
         self._dead: dict[Key, str] = {}
 
     def run(self, case: Case) -> list[Result]:
-        """The results of a case. An op that crashes or hangs is a finding; a mistake in the harness raises."""
+        """The results of a case. A crash or a hang of the op is a finding; a mistake of the harness raises."""
         if not case.op.custom or self.settings.in_process:
             return run_case(case, self.settings)
         note = self._gave_up(case)

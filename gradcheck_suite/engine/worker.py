@@ -17,7 +17,7 @@ from gradcheck_suite.options import Settings
 
 
 def main(connection: int, log: int) -> None:
-    """Serve the connection with that file descriptor until it closes; stacks of crashes go to the file `log`."""
+    """Serve the connection with that descriptor until it closes; stacks of crashes go to the file `log`."""
     # Ctrl-C is the parent's to handle; it closes the connection then.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable(log)

@@ -83,7 +83,7 @@ class GradcheckItem(pytest.Item):
 
 
 class BaselineItem(pytest.Item):
-    """Fails for entries of the baseline whose case no longer exists: a renamed op would lose its gate unseen."""
+    """Fails for entries of the baseline without a case: a renamed op would lose its gate unseen."""
 
     stale: Callable[[], Sequence[str]]
 

@@ -17,7 +17,7 @@ Backward = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 class Half(torch.autograd.Function):
-    """max(x, x/2) with a gradient that the caller states: value and gradient need one exact operation each."""
+    """max(x, x/2) with a gradient of the caller's: value and gradient need one exact operation each."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, backward: Backward) -> torch.Tensor:

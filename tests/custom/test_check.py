@@ -31,7 +31,7 @@ def test_a_wrong_gradient_raises_with_the_worst_findings() -> None:
     found = gradcheck_suite.check(wrong, formula=half_formula, dtypes=["float32"], budget="quick")
     assert not found.ok
     with pytest.raises(
-        AssertionError, match="the gradient is inaccurate: at x = .* computes .*, exact is"
+        AssertionError, match=r"the gradient is inaccurate: at x = .* computes .*, exact is"
     ) as caught:
         found.assert_ok()
     assert str(caught.value).count("\n") <= 5
