@@ -33,10 +33,13 @@ class Pair:
     at: float
 
 
-def pairs(fmt: Format, *, full: bool, longest: int = 512) -> Iterator[Pair]:
-    """All families, or only those that any further option of a distance should meet too; finite values."""
-    yield from ordinary((1, 2, 3, 17) if full else (3,))
-    for n in (1, 3, 17) if full else (3,):
+def pairs(fmt: Format, *, full: bool, shortest: int = 1, longest: int = 512) -> Iterator[Pair]:
+    """All families, or only those that any further option of a distance should meet too; finite values.
+
+    A cosine needs a `shortest` of 2: of vectors of one entry it is a sign, and any gradient rounding noise.
+    """
+    yield from ordinary((shortest, 2 * shortest, 3, 17) if full else (3,))
+    for n in (shortest, 3, 17) if full else (3,):
         yield from _gaps(fmt, n, full=full)
     yield from _zeros(3, full=full)
     yield from _scales(fmt, 3, full=full)

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from gradcheck_suite.floats import Format
+from gradcheck_suite.floats import Format, round_to
 from gradcheck_suite.formula.context import Context
 from gradcheck_suite.formula.tape import Array
 from gradcheck_suite.inputs.pairs import (
@@ -34,10 +34,10 @@ from gradcheck_suite.ops.reduction import reduced
 _REDUCTIONS = ({"reduction": "none"}, {"reduction": "sum"})
 
 
-def _chosen(params: Params, fmt: Format, budget: str, default: Params) -> Iterator[Pair]:
+def _chosen(params: Params, fmt: Format, budget: str, default: Params, shortest: int = 1) -> Iterator[Pair]:
     """Every family for the default options, and for the others those that an option may change."""
     full = dict(params) == dict(default) and budget != "quick"
-    yield from pairs(fmt, full=full, longest=4096 if budget == "thorough" else 512)
+    yield from pairs(fmt, full=full, shortest=shortest, longest=4096 if budget == "thorough" else 512)
     if full:
         yield from special_pairs()
 
@@ -49,16 +49,17 @@ _COSINE = {"dim": 1, "eps": 1e-8}
 
 def _cosine_samples(params: Params, fmt: Format, *, budget: str, seed: int) -> Iterator[Sample]:
     dim, eps = int(params["dim"]), float(params["eps"])
-    for pair in _chosen(params, fmt, budget, _COSINE):
+    for pair in _chosen(params, fmt, budget, _COSINE, shortest=2):
         x, y = _laid(pair.x, dim), _laid(pair.y, dim)
         yield Sample(inputs={"x1": x, "x2": y}, label=pair.label, probe=pair.probe, at=pair.at)
-    for value in near(fmt, eps, 1 if dim == 1 else 0):
-        x, y = np.array([value, 0.0, 0.0]), np.array([0.5, -1.0, 0.25])
+    for value in near(fmt, eps / 5, 1 if dim == 1 else 0):
+        # 3, 4, 5: the norm is eps to within an ulp. The vector is no axis, along which a cosine never changes.
+        x, y = np.asarray(round_to(value * np.array([3.0, 4.0]), fmt)), np.array([0.5, -1.0])
         yield Sample(
             inputs={"x1": _laid(x, dim), "x2": _laid(y, dim)},
             label="the norm of the first vector at eps",
             probe="norm",
-            at=float(value),
+            at=5 * float(value),
         )
     (pair,) = ordinary((24,))
     y = pair.y.reshape(2, 3, 4)
@@ -105,9 +106,10 @@ def _pairwise_samples(params: Params, fmt: Format, *, budget: str, seed: int) ->
         probe="length",
         at=3.0,
     )
-    for value in near(fmt, params["eps"]):
-        inputs = {"x1": np.array([1.0, -value, 0.0]), "x2": np.array([1.0, 0.0, value])}
-        yield Sample(inputs=inputs, label="entries that eps cancels", probe="entry", at=float(value))
+    if fmt.precision == 53 and (eps := float(params["eps"])):
+        # Only binary64 holds the float that is passed for eps: elsewhere it rounds to one side of the kink.
+        inputs = {"x1": np.array([1.0, -eps, 0.0]), "x2": np.array([1.0, 0.0, eps])}
+        yield Sample(inputs=inputs, label="entries that eps cancels", probe="entry", at=eps)
 
 
 @operation(
@@ -171,12 +173,11 @@ def _stack(columns: list[Any], n: int) -> list[Any]:
 def _embedding_samples(params: Params, fmt: Format, *, budget: str, seed: int) -> Iterator[Sample]:
     if params["reduction"] == "none":
         default = {"margin": 0.0, "reduction": "none"}
-        for pair in _chosen(params, fmt, budget, default):
+        for pair in _chosen(params, fmt, budget, default, shortest=2):
             yield _embedding(np.stack([pair.x] * 2), np.stack([pair.y] * 2), [1, -1], pair)
-        # cos is exactly 1, or 3/5.
-        unit, bent = np.array([1.0, 0.0]), np.array([3.0, 4.0])
-        for x, y in ((unit, 2 * unit), (unit, bent)):
-            yield _embedding(x[np.newaxis], y[np.newaxis], [-1], Pair(x, y, "an exact cosine", "angle", 0.0))
+        # cos is exactly 24/25.
+        x, y = np.array([3.0, 4.0]), np.array([4.0, 3.0])
+        yield _embedding(x[np.newaxis], y[np.newaxis], [-1], Pair(x, y, "an exact cosine", "angle", 16.0))
         return
     few = [p for p in pairs(fmt, full=False) if "scaled" not in p.label and "zero" not in p.label]
     yield _embedding_batch([p.x for p in few], [p.y for p in few], "hard pairs")
@@ -209,7 +210,7 @@ def _embedding(x: Any, y: Any, target: list[int], pair: Pair) -> Sample:
     inputs=("input1", "input2"),
     variants=[
         *_REDUCTIONS,
-        *({"margin": v, "reduction": "none"} for v in (0.5, -0.5, 0.1, 1.0, 1e-30)),
+        *({"margin": v, "reduction": "none"} for v in (0.5, -0.5, 0.1, 0.9, 1e-30)),
     ],
     samples=_embedding_samples,
 )
@@ -223,7 +224,14 @@ def cosine_embedding_loss(
 
 # --- triplets
 
-_TRIPLET = {"margin": 1.0, "p": 2.0, "eps": 1e-6, "swap": False, "reduction": "none"}
+_TRIPLET = {
+    "margin": 1.0,
+    "p": 2.0,
+    "eps": 1e-6,
+    "swap": False,
+    "reduction": "none",
+    "distance_function": "default",
+}
 
 
 def _triplet_samples(params: Params, fmt: Format, *, budget: str, seed: int) -> Iterator[Sample]:
