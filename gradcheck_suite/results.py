@@ -239,10 +239,17 @@ def count_verdicts(results: Iterable[Result]) -> dict[Verdict, int]:
     return {verdict: counter[verdict] for verdict in VERDICTS}
 
 
+def largest_ulp(finding: Finding) -> float | None:
+    """The largest error of a finding in ULP; None where it has no witness."""
+    point = finding.worst or finding.witness
+    return None if point is None else point.ulp
+
+
 def gravity(result: Result, finding: Finding) -> tuple[int, bool, float, str]:
     """Sort key that puts the gravest finding first: severity, new before known, then the ULP error."""
-    ulp = finding.witness.ulp if finding.witness else math.inf
-    return (severity_rank(finding.severity), finding.status != "new", -ulp, result.id)
+    ulp = largest_ulp(finding)
+    largest = math.inf if ulp is None else ulp
+    return (severity_rank(finding.severity), finding.status != "new", -largest, result.id)
 
 
 def gravest(results: Iterable[Result]) -> list[tuple[Result, Finding]]:

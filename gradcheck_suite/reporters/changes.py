@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 from gradcheck_suite.reporters.numbers import ulp_text, value_of
 from gradcheck_suite.reporters.regions import prominence, region_text
-from gradcheck_suite.results import Document, Finding, Result, severity_rank
+from gradcheck_suite.results import Document, Finding, Result, largest_ulp, severity_rank
 
 Turn = Literal["new", "worse", "better", "gone"]
 TURNS: Final[tuple[Turn, ...]] = ("new", "worse", "better", "gone")
@@ -166,9 +166,9 @@ def _beyond(old: float, new: float, exact: bool) -> int:
 
 
 def _errors(old: Finding, new: Finding, same_sample: bool, worse: list[str], better: list[str]) -> None:
-    if not (same_sample and old.witness and new.witness):
+    a, b = largest_ulp(old), largest_ulp(new)
+    if not same_sample or a is None or b is None:
         return
-    a, b = old.witness.ulp, new.witness.ulp
     if a == b or math.isnan(a) or math.isnan(b):
         return
     said = f"{ulp_text(a)} ULP became {ulp_text(b)}"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from gradcheck_suite.reporters.numbers import value_of
+from gradcheck_suite.reporters.regions import held_text
 from gradcheck_suite.results import Curve, Grid
 
 # Digits that give back the float itself for the narrow formats; for float64 enough to read.
@@ -44,6 +45,7 @@ class Packer:
         differing = (k for k, i in enumerate(keep) if not _alike(curve.got[i], curve.exact[i]))
         return {
             "probe": curve.probe,
+            "held": held_text(curve),
             "axis": self._numbers[key],
             "exact": [number(curve.exact[i], 4) for i in keep],
             "got": {str(k): number(curve.got[keep[k]], 4) for k in differing},

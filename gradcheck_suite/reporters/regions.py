@@ -7,13 +7,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gradcheck_suite.reporters.numbers import EMAX, input_text, interval, short, value_of
-from gradcheck_suite.results import DTYPES, KINDS, Finding, Result, severity_rank
+from gradcheck_suite.reporters.numbers import EMAX, decimal, input_text, interval, value_of
+from gradcheck_suite.results import DTYPES, KINDS, Curve, Finding, Result, largest_ulp, severity_rank
 
 # The strip gives most of its width to magnitudes that programs meet, from 1e-4 to 1e4: on the even float line
 # the octaves from 10 to 1000, where activations saturate, would be a hair's breadth in float64.
 ORDINARY_LOG2: Final = math.log2(1e4)
 WIDTH: Final = 100.0
+_LONGEST_HELD: Final = 120
 _NEARLY_ALL: Final = 0.95  # a share from which on naming it would distract
 _TINY, _ORDINARY, _HUGE = 4.0, 34.0, 12.0  # widths on either side of 0
 
@@ -79,16 +80,23 @@ def takes_extremes(finding: Finding) -> bool:
     return any(value and not 1e-4 <= abs(value) <= 1e4 for value in fixed)
 
 
+def held_text(curve: Curve) -> str:
+    """What stays fixed along a curve, in one short line: "target = 0.5", "input = [x, -1.25]"."""
+    held = ", ".join(f"{name} = {_short_input(value)}" for name, value in curve.fixed.items())
+    return held if len(held) <= _LONGEST_HELD else held[: _LONGEST_HELD - 1] + "…"
+
+
+def _short_input(value: Any) -> str:
+    return decimal(value) if isinstance(value, str) else input_text(value)
+
+
 def region_text(finding: Finding, dtype: str) -> str:
     """Where a finding holds, as a condition on its probe: "x ≥ 88.7229 with cotangent = 65536".
 
     Where good floats lie between the bad ones, the part of the bad is stated.
     """
     name = "x" if finding.probe in ("input", "x") else finding.probe
-    fixed = ", ".join(
-        f"{k} = {short(value_of(v)) if isinstance(v, str) else input_text(v)}"
-        for k, v in finding.fixed.items()
-    )
+    fixed = ", ".join(f"{k} = {_short_input(v)}" for k, v in finding.fixed.items())
     share = f" ({100 * finding.share:.2g} % of them)" if finding.share < _NEARLY_ALL else ""
     return interval(finding.lo, finding.hi, name, dtype) + (f" with {fixed}" if fixed else "") + share
 
@@ -109,8 +117,9 @@ class Group:
 
     @property
     def ulp(self) -> float | None:
-        """The largest ULP error among the witnesses; None where no member has one."""
-        return max((f.witness.ulp for _, f in self.members if f.witness), default=None)
+        """The largest ULP error of the members; None where none has one."""
+        known = (largest_ulp(f) for _, f in self.members)
+        return max((ulp for ulp in known if ulp is not None), default=None)
 
     @property
     def places(self) -> list[tuple[str, list[tuple[Result, Finding]]]]:

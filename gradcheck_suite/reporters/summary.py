@@ -18,6 +18,7 @@ from gradcheck_suite.results import (
     OpInfo,
     Result,
     count_severities,
+    largest_ulp,
     variant_label,
 )
 
@@ -188,7 +189,7 @@ def _quiet(found: list[Result], remarks: bool) -> tuple[str, str]:
 def _excuse(found: list[Result]) -> str:
     """Why the largest error of results without a defect is none, in a word; "ok" where no error is large."""
     remarks = [f for r in found for f in r.findings if f.witness and f.reason]
-    worst = max(remarks, key=lambda f: _size(f.witness.ulp if f.witness else None), default=None)
+    worst = max(remarks, key=lambda f: _size(largest_ulp(f)), default=None)
     return EXCUSES[worst.reason] if worst and worst.reason else "ok"
 
 

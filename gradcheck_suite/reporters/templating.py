@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from gradcheck_suite.reporters import numbers, regions, words
-from gradcheck_suite.results import variant_label
+from gradcheck_suite.results import largest_ulp, variant_label
 
 _SCRIPTS = ("dom", "float_line", "cursor", "pictures", "state", "filters", "page")
 
@@ -29,7 +29,7 @@ def _environment() -> Environment:
     made.filters.update(
         short=numbers.short, ulp=numbers.ulp_text, shown=numbers.input_text, hex=numbers.hex_text
     )
-    made.globals.update(words=words, regions=regions, variant_label=variant_label)
+    made.globals.update(words=words, regions=regions, variant_label=variant_label, largest_ulp=largest_ulp)
     return made
 
 

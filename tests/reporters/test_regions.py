@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradcheck_suite.reporters import regions
-from gradcheck_suite.results import DTYPES, Finding, Result
+from gradcheck_suite.results import DTYPES, Curve, Finding, Result
 
 
 def finding(lo: float | None = 1.0, hi: float | None = 2.0, **more: Any) -> Finding:
@@ -116,3 +116,15 @@ def test_severity_comes_before_everything_and_new_before_known() -> None:
     known = result(finding(-math.inf, math.inf, status="known"), id="k", op="b")
     new = result(finding(1.0, 1.0), id="n", op="c")
     assert [g.op for g in regions.groups([minor, known, new])] == ["c", "b", "a"]
+
+
+def test_what_stays_fixed_along_a_curve_fits_one_line() -> None:
+    def held(**fixed: Any) -> str:
+        empty = Curve(probe="input", x=(), ordinal=(), got=(), exact=(), ulp=(), fixed=fixed)
+        return regions.held_text(empty)
+
+    assert held() == ""
+    assert held(target="0x1.8p-1", beta=2) == "target = 0.75, beta = 2"
+    assert held(input=["x", "-0x1.4p+0"]) == "input = [x, -1.25]"
+    assert held(query=[["x", "0x1p+1"], ["0x1p+0", "nan"]]) == "query = [[x, 2], [1, NaN]]"
+    assert len(held(input=[["0x1.23456789abcp-3"] * 8] * 8)) == 120

@@ -4,7 +4,7 @@ const names = ["f", "f′", "f″"], directions = ["forward", "backward", "doubl
 function columns(data, curve) {
   const exact = curve.exact.map(number);
   return {
-    probe: curve.probe, x: data.axes[curve.axis].map(number), exact, ulp: curve.ulp.map(number),
+    probe: curve.probe, held: curve.held, x: data.axes[curve.axis].map(number), exact, ulp: curve.ulp.map(number),
     got: exact.map((value, i) => (i in curve.got ? number(curve.got[i]) : value)), // stated only where it differs
   };
 }
@@ -45,7 +45,7 @@ function drawCase(box, data, item, options) {
   }
   // What is known of other probes than those with curves shares one axis.
   const others = item.regions.filter((r) => item.curves.every((curve) => curve.probe !== r.probe));
-  if (others.length) new ErrorPicture(box, item, others, { probe: "", x: [], ulp: [] }, new Cursor(0), options, "wide");
+  if (others.length) new ErrorPicture(box, item, others, { probe: "", held: "", x: [], ulp: [] }, new Cursor(0), options, "wide");
   if (item.grid) drawMap(box, item.grid);
 }
 
@@ -63,7 +63,7 @@ function alongside(data, item, curve) {
 // As a textbook draws them: linear axes around 0, the exact curve wide and pale, torch's thin upon it.
 function drawFunctions(box, series, values, cursor) {
   const reach = 8, figure = element("figure"), inside = (x) => Math.abs(x) <= reach;
-  figure.append(element("figcaption", {}, element("b", { textContent: "function and derivatives" }), element("span", { className: "muted", textContent: "wide: exact, thin: torch" })));
+  figure.append(element("figcaption", {}, element("b", { textContent: "function and derivatives" }), element("span", { className: "muted", textContent: "wide: exact, thin: torch" + (values.held && `; ${values.held}`) })));
   box.append(figure);
   const { width, node } = canvas(figure, 300), left = 44, right = width - 24, top = 12, bottom = 276;
   const [low, high] = heights(series.flatMap((s) => s.exact.filter((y, i) => inside(s.x[i]) && Number.isFinite(y))));
@@ -143,8 +143,9 @@ class ErrorPicture {
       Object.assign(this, this.whole);
       this.draw();
     }));
-    const { probe, x } = this.values, title = x.length ? `error in ULP along ${probe === "input" ? "the float line" : probe}` : "regions along other probes";
-    return element("figcaption", {}, element("b", { textContent: title }), ...buttons);
+    const { probe, held, x } = this.values, title = x.length ? `error in ULP along ${probe === "input" ? "the float line" : probe}` : "regions along other probes";
+    const note = held ? [element("span", { className: "muted", textContent: held })] : [];
+    return element("figcaption", {}, element("b", { textContent: title }), ...note, ...buttons);
   }
   draw() {
     const { values, cursor, figure } = this;
