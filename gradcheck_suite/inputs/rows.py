@@ -68,7 +68,7 @@ def _all(fmt: Format, n: int) -> Iterator[Row]:
         return
     yield from _gaps(fmt, n)
     yield from _magnitudes(fmt, n)
-    for tied in sorted({2, n - 1, n}):
+    for tied in sorted({2, max(n - 1, 2), n}):
         yield Row(_top(n, tied, 1.5), f"{tied} entries tie at the maximum", "tied entries", float(tied))
 
 
@@ -127,19 +127,25 @@ def _magnitudes(fmt: Format, n: int) -> Iterator[Row]:
 def _special(n: int) -> Iterator[Row]:
     inf = np.inf
     base = np.resize(_ORDINARY, n)
+    values = base.copy()
+    values[n // 2] = np.nan
+    yield Row(values, "one NaN", "NaN entries", 1.0)
     if n == 1:
+        # Whether a row of a single infinity has a limit is a matter of taste.
         return
     for masked in sorted({1, n - 1, n}):
         values = base.copy()
         values[:masked] = -inf
-        yield Row(values, f"{masked} entries masked by -inf", "masked entries", float(masked))
+        label = f"{_entries(masked)} masked by -inf"
+        yield Row(values, label, "masked entries", float(masked))
     for count in (1, 2):
         values = base.copy()
         values[-count:] = inf
-        yield Row(values, f"{count} entries of +inf", "infinite entries", float(count))
-    values = base.copy()
-    values[n // 2] = np.nan
-    yield Row(values, "one NaN", "NaN entries", 1.0)
+        yield Row(values, f"{_entries(count)} of +inf", "infinite entries", float(count))
+
+
+def _entries(count: int) -> str:
+    return "1 entry" if count == 1 else f"{count} entries"
 
 
 def _winner(n: int, gap: float) -> Floats:
