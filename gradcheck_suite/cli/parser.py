@@ -7,13 +7,13 @@ import re
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from gradcheck_suite import __version__
-from gradcheck_suite.cli import at, audit, compare, listing, render, report, sweep
+from gradcheck_suite.cli import at, audit, compare, listing, map, render, report, sweep
 from gradcheck_suite.errors import UsageError, suggest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS: Final = (report, listing, at, audit, render, compare, sweep)
+COMMANDS: Final = (report, listing, at, map, audit, render, compare, sweep)
 
 _NEGATIVE: Final = re.compile(r"-(\.?\d|inf\b|nan\b|0x)", re.IGNORECASE)
 
