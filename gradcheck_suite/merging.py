@@ -30,5 +30,5 @@ def require_same_environment(known: Document, fresh: Document) -> None:
     theirs, ours = known.environment.get("key"), fresh.environment.get("key")
     if theirs != ours:
         raise UsageError(
-            f"the results there were computed in {theirs}, these in {ours}; choose another place with --report"
+            f"the results there were computed in {theirs}, these in {ours}; name another place with --report"
         )

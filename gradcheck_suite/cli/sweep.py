@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from gradcheck_suite.engine.cases import Case
-    from gradcheck_suite.engine.sweep import Journal, Plan
+    from gradcheck_suite.engine.sweep import Plan
     from gradcheck_suite.ops.record import Op
     from gradcheck_suite.options import Settings
     from gradcheck_suite.results import Document, Result
@@ -37,7 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from gradcheck_suite.options import OPTIONS
 
     parser.add_argument("op", metavar="OP", help="name of an op of one input, such as gelu")
-    parser.add_argument("--dtype", default="float32", metavar="NAME", help="float32 (the default), float16 or bfloat16")
+    parser.add_argument(
+        "--dtype", default="float32", metavar="NAME", help="float32 (the default), float16 or bfloat16"
+    )
     parser.add_argument(
         "--direction", "--directions", dest="directions", metavar="LIST",
         help="forward, backward, double-backward, comma-separated; default forward,backward",
@@ -52,7 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="processes of this machine (the default), or dask:ADDRESS of a scheduler (needs the extra dask)",
     )  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="go on with a sweep that was interrupted")
-    parser.add_argument("-o", dest="report", metavar="DIR", help=f"the same as --report; default {DEFAULT_FOLDER}")
+    parser.add_argument(
+        "-o", dest="report", metavar="DIR", help=f"the same as --report; default {DEFAULT_FOLDER}"
+    )
     add_options(parser, without={option.name for option in OPTIONS} - _USED)
 
 
@@ -87,14 +91,16 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 
 
 def _variant(op: Op, overrides: Sequence[str]) -> tuple[Op, dict[str, Any]]:
-    """The op as its variant calls it, and that variant. Raises UsageError for an op that has no line to sweep."""
+    """The op as its variant calls it, and that variant. Raises UsageError where it has no line to sweep."""
     from gradcheck_suite.cli.inputs import parse_override, suited
     from gradcheck_suite.ops.variants import at_variant
 
     chosen = {**op.variants[0], **suited(op, dict(parse_override(text) for text in overrides))}
     called = at_variant(op, chosen)
     if not called.pointwise or len(called.inputs) != 1 or called.extras:
-        raise UsageError(f"{op.name} is no elementwise op of one input: 'gradcheck report --ops {op.name}' samples it")
+        raise UsageError(
+            f"{op.name} is no elementwise op of one input: 'gradcheck report --ops {op.name}' samples it"
+        )
     if op.against is not None:
         raise UsageError(f"{op.name} is judged against another callable, which a sweep does not do")
     return called, chosen
@@ -140,23 +146,27 @@ def _known_results(cases: Sequence[Case], settings: Settings) -> Document | None
 
 
 def _require_sweepable(cases: Sequence[Case], settings: Settings) -> None:
-    """Try the op on a few floats. Raises UsageError where it does not work, or its formula has no Taylor series."""
+    """Try the op on a few floats. Raises UsageError where it cannot be swept."""
     from gradcheck_suite.engine.sweep.trial import require_sweepable
 
     require_sweepable(cases[-1], settings)
 
 
-def _swept(plan: Plan, cases: Sequence[Case], settings: Settings, arguments: argparse.Namespace) -> list[Result]:
+def _swept(
+    plan: Plan, cases: Sequence[Case], settings: Settings, arguments: argparse.Namespace
+) -> list[Result]:
     from gradcheck_suite.engine import sweep
 
     started, jobs = time.perf_counter(), _jobs(arguments.jobs)
     journal = sweep.Journal(_journal_path(plan, settings), _identity(plan, settings), resume=arguments.resume)
     try:
-        with sweep.open_executor(arguments.executor, jobs) as executor:
-            steps = sweep.progress(plan, journal, executor, jobs)
+        with sweep.open_executor(arguments.executor, jobs) as workers:
+            steps = sweep.progress(plan, journal, workers)
             total = sum(len(task) for task in sweep.tasks(plan))
             ahead = sum(len(task) for task in sweep.tasks(plan) if task.number in journal.done)
-            for _ in shown((len(task) for task, _ in steps), cases[0].op.label(cases[0].variant), total, ahead):
+            for _ in shown(
+                (len(task) for task, _ in steps), cases[0].op.label(cases[0].variant), total, ahead
+            ):
                 pass
     except BaseException:
         journal.close(remove=False)
@@ -188,7 +198,9 @@ def _identity(plan: Plan, settings: Settings) -> dict[str, Any]:
     return {**plan.identity(), "version": __version__, "environment": engine.environment(settings)["key"]}
 
 
-def _document(cases: Sequence[Case], found: Sequence[Result], settings: Settings, known: Document | None) -> Document:
+def _document(
+    cases: Sequence[Case], found: Sequence[Result], settings: Settings, known: Document | None
+) -> Document:
     from gradcheck_suite import engine
     from gradcheck_suite.merging import merged
 
@@ -254,4 +266,8 @@ def _with_lines(steps: Iterator[int], title: str, total: int, done: int) -> Iter
             print(f"{title}: {100 * done / total:.0f} %, {left:.0f} s left", file=sys.stderr, flush=True)
             told = now
         yield step
-    print(f"{title}: {100 * done / total:.0f} % in {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+    print(
+        f"{title}: {100 * done / total:.0f} % in {time.monotonic() - started:.0f} s",
+        file=sys.stderr,
+        flush=True,
+    )

@@ -23,10 +23,11 @@ _DEGREES: Final = (10, 10, 12)
 def cover_for(
     op: Op, variant: Mapping[str, Any], fmt: Format, *, points: int, order: int, settings: Settings
 ) -> Cover | None:
-    """The cover for that many points with derivatives up to `order`; None where there is none or it would not pay.
+    """The cover for that many points with derivatives up to `order`; None where there is none or it would not
+    pay.
 
-    It serves both 16-bit formats.  What is evaluated at fewer points, or in wider formats, never depends on whether a
-    cover happens to be known.
+    It serves both 16-bit formats.  What is evaluated at fewer points, or in wider formats, never depends on
+    whether a cover happens to be known.
     """
     if points < ENOUGH or fmt.bits != 16 or len(op.inputs) != 1 or op.extras:
         return None

@@ -1,9 +1,9 @@
 """The certified Taylor cover of a one-input formula: a polynomial with a proven bound on almost every float.
 
-The floats of a format fall into *blocks*; on each, every column (the value, the first, the second derivative) is a
-polynomial that lies within `TARGET` ULP of the exact one.  Evaluating it costs nanoseconds where a ball costs
-microseconds.  What no block covers (zeros, neighbours of kinks, what balls could not decide) is left to evaluation point
-by point.  `taylor.build` makes covers.
+The floats of a format fall into *blocks*; on each, every column (the value, the first, the second derivative)
+is a polynomial that lies within `TARGET` ULP of the exact one.  Evaluating it costs nanoseconds where a ball
+costs microseconds.  What no block covers (zeros, neighbours of kinks, what balls could not decide) is left to
+evaluation point by point.  `taylor.build` makes covers.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ HALF: Final = Format("float16 and bfloat16", 11, -126, 127, 19)
 class Cover:
     """Blocks in rising order: the floats from `first` to `last`, where t = (x - centre) * inverse.
 
-    Reals from `low` to `high`, a little beyond the ends, belong to a block too.  `columns[k]` are the polynomials of the
-    k-th derivative.
+    Reals from `low` to `high`, a little beyond the ends, belong to a block too.  `columns[k]` are the
+    polynomials of the k-th derivative.
     """
 
     fmt: Format
@@ -60,7 +60,7 @@ class Cover:
         return block, (x >= self.low[block]) & (x <= self.high[block])
 
     def evaluate(self, x: Floats, block: Ints | int, derivative: int) -> tuple[Floats, Floats]:
-        """One column at reals x of the given blocks, or of one: float64 values, and proven bounds of their error."""
+        """One column at reals x of the given blocks, or of one: float64 values and bounds of their error."""
         column = self.columns[derivative]
         t = (x - self.centre[block]) * self.inverse[block]
         value = np.zeros(len(x)) + column.coefficients[:, -1][block]
@@ -80,4 +80,3 @@ class Cover:
         bound = np.where(nothing, bound + np.abs(value), bound)
         _, exponent = np.frexp(np.where(nothing, 0.0, value))
         return Exact.from_float64(np.where(nothing, 0.0, value), rad=np.ldexp(bound, -exponent))
-

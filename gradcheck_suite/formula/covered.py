@@ -15,6 +15,7 @@ from gradcheck_suite.formula.points import Points, exact_points
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 
 def covered_points(
@@ -27,29 +28,40 @@ def covered_points(
     ((name, given),) = inputs.items()
     x = np.asarray(given, dtype=np.float64)
     block, inside = cover.find(x)
-    rest = np.flatnonzero(~inside)
-    apart = exact_points(formula, {name: x[rest]}, fmt, wrt=(name,), order=order)
     where = np.flatnonzero(inside)
+    rest, source = _distinct(x, np.flatnonzero(~inside))
+    some = np.zeros(int(source.max(initial=-1)) + 1, dtype=np.int64)
+    some[source] = rest
+    apart = exact_points(formula, {name: x[some]}, fmt, wrt=(name,), order=order)
     blank = Exact.from_float64(np.zeros(len(x)))
     columns, lower, upper = {}, {}, {}
     for derivative, column in enumerate(apart.columns):
         known = blank.put(where, cover.exact(x[where], block[where], derivative))
-        columns[column] = known.put(rest, apart.columns[column])
-        lower[column], upper[column] = known.put(rest, apart.lower[column]), known.put(rest, apart.upper[column])
+        columns[column] = known.put(rest, apart.columns[column][source])
+        lower[column] = known.put(rest, apart.lower[column][source])
+        upper[column] = known.put(rest, apart.upper[column][source])
+
+    def spread(mask: Bools) -> Bools:
+        whole = np.zeros(len(x), dtype=bool)
+        whole[rest] = mask[source]
+        return whole
+
     return replace(
         apart,
         columns=columns,
         lower=lower,
         upper=upper,
-        tie=_spread(apart.tie, rest, len(x)),
-        undefined={n: _spread(mask, rest, len(x)) for n, mask in apart.undefined.items()},
-        open={n: _spread(mask, rest, len(x)) for n, mask in apart.open.items()},
-        nan_expected=_spread(apart.nan_expected, rest, len(x)),
-        vertices={int(rest[i]): rows for i, rows in apart.vertices.items()},
+        tie=spread(apart.tie),
+        undefined={n: spread(mask) for n, mask in apart.undefined.items()},
+        open={n: spread(mask) for n, mask in apart.open.items()},
+        nan_expected=spread(apart.nan_expected),
+        vertices={int(some[i]): rows for i, rows in apart.vertices.items()},
     )
 
 
-def _spread(mask: npt.NDArray[np.bool_], where: Ints, size: int) -> npt.NDArray[np.bool_]:
-    whole = np.zeros(size, dtype=bool)
-    whole[where] = mask
-    return whole
+def _distinct(x: Floats, rest: Ints) -> tuple[Ints, Ints]:
+    """The same indices, and for each the number of its point; all NaNs are one point."""
+    nan = np.isnan(x[rest])
+    rest = np.concatenate([rest[~nan], rest[nan]])
+    numbers = np.arange(int((~nan).sum()))
+    return rest, np.concatenate([numbers, np.full(int(nan.sum()), len(numbers))])

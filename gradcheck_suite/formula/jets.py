@@ -3,10 +3,11 @@
 A `Jet` is a function of one variable t, known in two ways, each an `arb_series` of fixed length:
 
 * `series`: its value and derivatives at t = 0;
-* `ball`: for every k an enclosure of f^(k)(t)/k! over all t of an interval around 0, which a proven remainder needs.
+* `ball`: for every k an enclosure of f^(k)(t)/k! over all t of an interval around 0, which a proven remainder
+  needs.
 
-Reference: Moore, Kearfott & Cloud 2009, "Introduction to Interval Analysis", chapter 9.  Numbers that do not depend on t
-stay plain `arb`s: they cost a tenth, and the scalar field has sharper functions.
+Reference: Moore, Kearfott & Cloud 2009, "Introduction to Interval Analysis", chapter 9.  Numbers that do not
+depend on t stay plain `arb`s: they cost a tenth, and the scalar field has sharper functions.
 """
 
 from __future__ import annotations
@@ -24,14 +25,15 @@ from gradcheck_suite.formula.tape import Array
 
 
 class NoJet(Exception):
-    """The formula uses something that has no Taylor arithmetic here; its points are then evaluated one by one."""
+    """The formula uses something without Taylor arithmetic; its points are evaluated one by one."""
 
 
 class Jet:
-    """A function of t as two `arb_series`, in a wrapper because numpy takes a bare one for a sequence of numbers.
+    """A function of t as two `arb_series`, in a wrapper because numpy takes a bare one for a sequence of
+    numbers.
 
-    `span` is the ball of all t.  `sign` is 1 or -1 where the function has that sign throughout, 0 where that is not known:
-    a ball that holds e^x for a wide range of x reaches below 0, though e^x does not.
+    `span` is the ball of all t.  `sign` is 1 or -1 where the function has that sign throughout, 0 where that
+    is not known: a ball that holds e^x for a wide range of x reaches below 0, though e^x does not.
     """
 
     __slots__ = ("ball", "series", "sign", "span")
@@ -51,10 +53,10 @@ class Jet:
     __radd__ = __add__
 
     def __sub__(self, other: Any) -> Jet:
-        return self + (-other)
+        return self.__add__(-other)
 
     def __rsub__(self, other: Any) -> Jet:
-        return -self + other
+        return (-self).__add__(other)
 
     def __mul__(self, other: Any) -> Jet:
         sign = self.sign * sign_of(other)
@@ -80,7 +82,7 @@ def sign_of(a: Any) -> int:
 
 def _unknown(a: Any) -> bool:
     """Whether `sign_of(a)` being 0 may hide either sign."""
-    return isinstance(a, Jet) or not a == 0
+    return isinstance(a, Jet) or ARB.sign(a) != 0
 
 
 def variable(centre: arb, scale: arb, radius: float = 0.0) -> Jet:
@@ -112,8 +114,9 @@ def _divide(a: Any, b: Jet) -> Jet:
     centre = series[0]
     if constant or not centre.is_finite():
         return Jet(series, _over(a if constant else a.ball, b.ball), b.span, sign_of(a) * b.sign)
-    # With q the quotient at the centre, a/b = q + (a - q b)/b, and the mean value theorem bounds the numerator: in
-    # x/(1 + x) for large x a ball of the quotient itself would drown the difference of 1 that the derivatives consist of.
+    # With q the quotient at the centre, a/b = q + (a - q b)/b, and the mean value theorem bounds the
+    # numerator: in x/(1 + x) for large x a ball of the quotient itself would drown the difference of 1 that
+    # the derivatives consist of.
     middle = centre.mid()
     rest = a.ball - middle * b.ball
     mean = (a.series[0] - middle * b.series[0]) + rest[1] * b.span
@@ -124,19 +127,21 @@ def _divide(a: Any, b: Jet) -> Jet:
 
 def _over(a: Any, b: arb_series) -> arb_series:
     if b[0] != 0:
-        return a / b
+        quotient: arb_series = a / b
+        return quotient
     return arb_series([arb("nan")] * _flint.cap)
 
 
 def _lifted(name: str, make: Callable[[Jet], Jet], sign: Callable[[Jet], int]) -> Callable[[Any], Any]:
-    """A smooth function of a scalar of the field; constant coefficients come from the sharp scalar function."""
+    """A smooth function of a scalar of the field; values come from the sharp scalar function."""
     scalar = getattr(ARB, name)
 
     def function(a: Any) -> Any:
         if not isinstance(a, Jet):
             return scalar(a)
         found = make(a)
-        # Compositions lose digits in the value itself: 1 - 2e/(1 + e) for tanh near 0, log of 1 + e for log1p.
+        # Compositions lose digits in the value itself: 1 - 2e/(1 + e) for tanh near 0, log of 1 + e for
+        # log1p.
         found.series[0] = scalar(a.series[0])
         found.ball[0] = scalar(a.ball[0])
         return Jet(found.series, found.ball, found.span, sign(found) or sign(a))
@@ -197,13 +202,16 @@ def _inverse(name: str, sign: int) -> Callable[[arb_series], arb_series]:
 
 
 def _polygamma(order: int) -> Callable[[arb_series], arb_series]:
-    """psi^(m)(a) = (-1)^(m+1) m! zeta(m+1, a) for m >= 1 (NIST DLMF 25.11.12); psi itself is the scalar digamma."""
+    """psi^(m)(a) = (-1)^(m+1) m! zeta(m+1, a) for m >= 1 (NIST DLMF 25.11.12); psi is the scalar digamma."""
 
     def series(s: arb_series) -> arb_series:
         a = s[0]
-        # The coefficient of k is psi^(m)(a)/k! with m = k + order, and m!/k! is m or 1; the value itself is overwritten.
+        # The coefficient of k is psi^(m)(a)/k! with m = k + order, and m!/k! is m or 1; the value itself is
+        # overwritten.
         weights = [k + 1 if order else 1 for k in range(_flint.cap)]
-        outer = [(-1) ** (k + order + 1) * weights[k] * arb(k + order + 1).zeta(a) for k in range(1, _flint.cap)]
+        outer = [
+            (-1) ** (k + order + 1) * weights[k] * arb(k + order + 1).zeta(a) for k in range(1, _flint.cap)
+        ]
         return _compose([arb(0), *outer], s)
 
     return series
@@ -341,7 +349,7 @@ def _ball(a: Any) -> arb:
 
 
 class JetContext(Context):
-    """The context of jets: refuses forms whose derivative is not that of their value, or is a set on an interval."""
+    """The context of jets: refuses forms whose derivative is not that of their value, or is a set."""
 
     def stop(self, x: Array) -> Array:
         """Refused: the derivative of a straight-through form is not that of its value."""

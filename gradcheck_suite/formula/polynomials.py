@@ -1,9 +1,9 @@
 """Polynomials that stand for a function on a block of floats, with a proven bound in ULP.
 
-On a block, x = centre + scale*t with |t| <= reach (about 1).  A column (the value, or a derivative) is represented by
-sum_j c_j t^j with binary64 coefficients; the error against the exact column is at most absolute + relative*|t|^power.
-With power > 0 the error falls with the column itself, which a block that reaches down to x = 0 needs: there tanh x is x,
-and its error must be small beside that.
+On a block, x = centre + scale*t with |t| <= reach (about 1).  A column (the value, or a derivative) is
+represented by sum_j c_j t^j with binary64 coefficients; the error against the exact column is at most
+absolute + relative*|t|^power. With power > 0 the error falls with the column itself, which a block that
+reaches down to x = 0 needs: there tanh x is x, and its error must be small beside that.
 """
 
 from __future__ import annotations
@@ -28,21 +28,22 @@ _UNIT: Final = 2.0**-53
 
 
 def rounding(coefficients: Floats) -> Floats:
-    """Relative to sum |c_j||t|^j: Horner in binary64 (2D), t itself (D), the coefficients (2), and room to spare.
+    """Relative to sum |c_j||t|^j: Horner in binary64 (2D), t itself (D), the coefficients (2), some to spare.
 
-    D is the degree of each row, for a leading zero makes no error.  Higham 2002, "Accuracy and Stability of Numerical
-    Algorithms", section 5.1.
+    D is the degree of each row, for a leading zero makes no error.  Higham 2002, "Accuracy and Stability of
+    Numerical Algorithms", section 5.1.
     """
     degree = ((coefficients != 0) * np.arange(coefficients.shape[1])).max(axis=1)
-    return (3 * degree + 6) * _UNIT
+    relative: Floats = (3 * degree + 6) * _UNIT
+    return relative
 
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
     """Polynomials to be certified, one a row.
 
-    `errors[:, j]` bounds what |t|^j multiplies of the error so far: radii of the coefficients, the remainder of the
-    series.  It is one longer than `coefficients`.  |t| runs over [nearest, reach].
+    `errors[:, j]` bounds what |t|^j multiplies of the error so far: radii of the coefficients, the remainder
+    of the series.  It is one longer than `coefficients`.  |t| runs over [nearest, reach].
     """
 
     coefficients: Floats
@@ -53,7 +54,7 @@ class Candidates:
 
 @dataclass(frozen=True, slots=True)
 class Polynomials:
-    """Certified polynomials, one a row: |column| >= floor*|t|^power, up to the error; zeros where not `accepted`."""
+    """Certified polynomials, one a row, with |column| >= floor*|t|^power up to the error."""
 
     coefficients: Floats
     power: Ints
@@ -84,7 +85,9 @@ class Polynomials:
         """Constant columns within `errors`."""
         coefficients = np.zeros((len(values), length))
         coefficients[:, 0] = values
-        return cls(coefficients, np.zeros(len(values), dtype=np.int64), np.abs(values), errors, np.zeros(len(values)))
+        return cls(
+            coefficients, np.zeros(len(values), dtype=np.int64), np.abs(values), errors, np.zeros(len(values))
+        )
 
 
 _FIELDS: Final = ("coefficients", "power", "floor", "absolute", "relative")
@@ -107,7 +110,9 @@ def certify(given: Candidates, fmt: Format, powers: Iterable[int]) -> tuple[Poly
 
 
 def _take(given: Candidates, where: Any) -> Candidates:
-    return Candidates(given.coefficients[where], given.errors[where], given.nearest[where], given.reach[where])
+    return Candidates(
+        given.coefficients[where], given.errors[where], given.nearest[where], given.reach[where]
+    )
 
 
 def _with_power(given: Candidates, fmt: Format, power: int) -> tuple[Polynomials, Bools]:
@@ -145,4 +150,5 @@ def ulp_below(size: Floats, fmt: Format) -> Floats:
     """The ulp of magnitudes, which may be lower bounds; the smallest ulp where nothing is known."""
     _, exponent = np.frexp(np.where(size > 0, size, 0.0))
     exponent = np.where(size > 0, exponent - 1, fmt.emin)
-    return np.ldexp(1.0, np.clip(exponent, fmt.emin, fmt.emax) - (fmt.precision - 1))
+    unit: Floats = np.ldexp(1.0, np.clip(exponent, fmt.emin, fmt.emax) - (fmt.precision - 1))
+    return unit

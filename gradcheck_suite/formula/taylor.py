@@ -2,19 +2,19 @@
 
 Three kinds of block, for each sign of the input:
 
-* *grid*: 2^k consecutive floats inside a binade.  A jet at the centre gives the coefficients, a jet over the ball of the
-  block a proven remainder (Lagrange's form).  A block that fails is halved, down to `_LEAVES`; a comparison that the ball
-  cannot decide fails it, which isolates kinks.
-* *origin*: every float below a power of two, subnormals included, expanded at 0.  One such block replaces a hundred
-  binades wherever a formula is smooth on one side of 0.
-* *tail*: every float above a power of two, where a column is constant or affine but for a remainder that integrals of
-  its next derivatives bound.
+* *grid*: 2^k consecutive floats inside a binade.  A jet at the centre gives the coefficients, a jet over the
+  ball of the block a proven remainder (Lagrange's form).  A block that fails is halved, down to `_LEAVES`; a
+  comparison that the ball cannot decide fails it, which isolates kinks.
+* *origin*: every float below a power of two, subnormals included, expanded at 0.  One such block replaces a
+  hundred binades wherever a formula is smooth on one side of 0.
+* *tail*: every float above a power of two, where a column is constant or affine but for a remainder that
+  integrals of its next derivatives bound.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -34,29 +34,34 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 DEGREE: Final = 10
-# The first precision decides formulas of ordinary size down to 2^-149; naive ones that cancel more take the next.
+# The first precision decides formulas of ordinary size down to 2^-149; naive ones that cancel more take the
+# next.
 _BITS: Final = (192, 768)
-# log2 of the smallest block, by order: fewer floats are cheaper one by one, unless a second derivative is wanted.
+# log2 of the smallest block, by order: fewer floats are cheaper one by one, unless a second derivative is
+# wanted.
 _LEAVES: Final = (4, 4, 2)
 # A formula that needs more blocks is covered in part.
 _MOST_NODES: Final = 60_000
-# How often a binade is halved before a block is given up whose centre has no value, or one far beyond the format.
+# How often a binade is halved before a block is given up whose centre has no value, or one far beyond the
+# format.
 _UNDEFINED: Final = 4
 _BEYOND: Final = 2
-# exponent that stands for 0: below every float of the narrow formats by so much that the shift is part of no verdict.
+# exponent that stands for 0: below every float of the narrow formats by so much that the shift is part of no
+# verdict.
 _ORIGIN: Final = -220
-# Floats between two of these exponents are enclosed at once.  A radius has 30 bits, so that a ball keeps clear of 0 over
-# 28 binades and no more; functions bend near 1, where single binades tell more exactly where.
+# Floats between two of these exponents are enclosed at once.  A radius has 30 bits, so that a ball keeps
+# clear of 0 over 28 binades and no more; functions bend near 1, where single binades tell more exactly where.
 _MARKS: Final = (*range(_ORIGIN, -31, 27), -31, *range(-12, 13), 39, 66, 93, 120, 128)
 # Beyond any exponent of a format; a float64 can still be multiplied with it.
 _TINY: Final = 2.0**-1070
 
 
 def build(formula: Formula, fmt: Format, *, order: int = 1, degree: int = DEGREE, margin: int = 1) -> Cover:
-    """The cover of `formula(m, x=Array)` on the floats of `fmt` (at most 24 bits) for derivatives up to `order`.
+    """The cover of `formula(m, x=Array)` on the floats of `fmt` (at most 24 bits) for derivatives up to
+    `order`.
 
-    A block's polynomials hold for reals up to `margin` floats beyond its ends, where its kind allows.  Empty where the
-    formula has no Taylor arithmetic.
+    A block's polynomials hold for reals up to `margin` floats beyond its ends, where its kind allows.  Empty
+    where the formula has no Taylor arithmetic.
     """
     expansion = _Expansion(formula, order, degree)
     nothing = _blocks(fmt, np.zeros((6, 0)), [_constants(np.zeros(0), np.zeros(0), degree)] * (order + 1))
@@ -91,8 +96,8 @@ def _side(expansion: _Expansion, fmt: Format, sign: int, margin: int) -> Iterato
 class _Expanded:
     """Coefficients of jets, one jet a row.
 
-    `mid` and `rad` enclose each coefficient at the centre; `least` and `most` bound its magnitude over the ball;
-    `undecided` marks rows where a comparison was.
+    `mid` and `rad` enclose each coefficient at the centre; `least` and `most` bound its magnitude over the
+    ball; `undecided` marks rows where a comparison was.
     """
 
     mid: Floats
@@ -109,7 +114,7 @@ class _Expansion:
         self.formula, self.order, self.degree = formula, order, degree
 
     def jets(self, centres: Floats, radii: Floats, scales: Floats, bits: int = _BITS[0]) -> _Expanded:
-        """Taylor coefficients 0..degree of the formula at x = centre + scale*t, and over |x - centre| <= radius."""
+        """Taylor coefficients 0..degree at x = centre + scale*t, and over |x - centre| <= radius."""
         length = self.degree + 1
         with JETS.precision(bits, length):
             x: Objects = np.empty(len(centres), dtype=object)
@@ -151,7 +156,8 @@ def _falling(degree: int, derivative: int) -> Floats:
 
 def _blocks(fmt: Format, places: Floats, columns: list[Polynomials]) -> Cover:
     """`places` has the rows first, last, low, high, centre, inverse."""
-    return Cover(fmt, *places, columns=tuple(columns))
+    first, last, low, high, centre, inverse = places
+    return Cover(fmt, first, last, low, high, centre, inverse, tuple(columns))
 
 
 def _joined(parts: list[Cover]) -> Cover:
@@ -168,7 +174,7 @@ def _constants(values: Floats, errors: Floats, length: int) -> Polynomials:
 
 
 def _flat(sign: Floats, least: Floats, most: Floats, fmt: Format, length: int) -> tuple[Polynomials, Bools]:
-    """Columns that are nothing, or past the overflow limit, over a whole block: any number as small or as large will do."""
+    """Columns that are nothing on a whole block, or all past the overflow limit: one number does for them."""
     nothing = most <= TARGET / 2 * 2.0**fmt.ulp_exponent_min
     huge = least >= 2.0 ** (fmt.emax + 2)
     values = np.where(huge, sign * 2.0 ** (fmt.emax + 4), 0.0)
@@ -201,7 +207,9 @@ class _Nodes:
         return _Nodes(self.start, self.size, self.level + 1)
 
     def join(self, other: _Nodes) -> _Nodes:
-        return _Nodes(*(np.concatenate([getattr(self, n), getattr(other, n)]) for n in ("start", "size", "level")))
+        return _Nodes(
+            *(np.concatenate([getattr(self, n), getattr(other, n)]) for n in ("start", "size", "level"))
+        )
 
 
 def _grid(expansion: _Expansion, fmt: Format, sign: int, exponents: range, margin: int) -> Iterator[Cover]:
@@ -218,14 +226,21 @@ def _grid(expansion: _Expansion, fmt: Format, sign: int, exponents: range, margi
             tried_now = _try_grid(expansion, fmt, sign, part, _BITS[level], margin)
             yield tried_now.cover
             again = tried_now.failed & tried_now.lost & (level + 1 < len(_BITS))
-            split = tried_now.failed & ~again & (part.size > np.maximum(width - tried_now.patience, _LEAVES[expansion.order]))
+            split = (
+                tried_now.failed
+                & ~again
+                & (part.size > np.maximum(width - tried_now.patience, _LEAVES[expansion.order]))
+            )
             waiting = waiting.join(part.take(again).sharper()).join(part.take(split).halves())
         nodes = waiting
 
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
-    """The blocks that succeed; of all nodes: which fail, which lost their digits, how often to halve a binade for them."""
+    """The blocks that succeed; of all nodes, which fail and which lost their digits.
+
+    `patience` is how often a binade may be halved for them.
+    """
 
     cover: Cover
     failed: Bools
@@ -233,10 +248,15 @@ class _Attempt:
     patience: Ints
 
 
-def _try_grid(expansion: _Expansion, fmt: Format, sign: int, nodes: _Nodes, bits: int, margin: int) -> _Attempt:
+def _try_grid(
+    expansion: _Expansion, fmt: Format, sign: int, nodes: _Nodes, bits: int, margin: int
+) -> _Attempt:
     inner, outer = from_ordinal(nodes.start, fmt), from_ordinal(nodes.start + (1 << nodes.size) - 1, fmt)
-    centre, half = sign * (inner + outer) / 2, (from_ordinal(nodes.start + 1, fmt) - inner) * 2.0 ** (nodes.size - 1)
-    reach = 1 + (2 * margin - 1) * 2.0**-nodes.size
+    centre, half = (
+        sign * (inner + outer) / 2,
+        (from_ordinal(nodes.start + 1, fmt) - inner) * 2.0 ** (nodes.size - 1),
+    )
+    reach = 1 + (2 * margin - 1) * np.ldexp(1.0, -nodes.size)
     jets = expansion.jets(centre, half * reach, half, bits)
     good, columns = ~jets.undecided, []
     for m in range(expansion.order + 1):
@@ -286,8 +306,8 @@ class _Wide:
 class _Segments:
     """Enclosures over the intervals between neighbouring marks on one side of 0, and jets at the marks.
 
-    Segment i lies between marks i and i + 1; its coefficients are scaled by its upper end, so that they neither overflow
-    nor underflow; those at mark i by the mark.
+    Segment i lies between marks i and i + 1; its coefficients are scaled by its upper end, so that they
+    neither overflow nor underflow; those at mark i by the mark.
     """
 
     def __init__(self, expansion: _Expansion, sign: int) -> None:
@@ -319,7 +339,9 @@ def _origin(segments: _Segments, fmt: Format) -> _Wide | None:
     return _Wide(mark, _blocks(fmt, places, [c.take([best]) for c in columns]))
 
 
-def _origin_column(segments: _Segments, usable: Ints, fmt: Format, derivative: int) -> tuple[Polynomials, Bools]:
+def _origin_column(
+    segments: _Segments, usable: Ints, fmt: Format, derivative: int
+) -> tuple[Polynomials, Bools]:
     degree, marks = segments.degree, segments.marks
     weight, kept, rows = _falling(degree, derivative), degree - derivative, len(usable)
     coefficients, errors = np.zeros((rows, degree)), np.zeros((rows, degree + 1))
@@ -338,7 +360,7 @@ def _origin_column(segments: _Segments, usable: Ints, fmt: Format, derivative: i
         )
         errors[:, kept] = weight[-1] * np.maximum.accumulate(remainders, axis=1)[np.arange(rows), usable]
         errors[:, 0] += np.ldexp((np.abs(coefficients) * np.arange(degree)).sum(axis=1), _ORIGIN - tops)
-    nearest = fmt.smallest_subnormal / 2 / 2.0**tops
+    nearest = np.ldexp(fmt.smallest_subnormal / 2, -tops)
     return certify(Candidates(coefficients, errors, nearest, np.ones(rows)), fmt, range(6))
 
 
@@ -362,14 +384,19 @@ def _tail(segments: _Segments, fmt: Format, start: int | None) -> _Wide | None:
     return _Wide(mark, _blocks(fmt, places, [c.take([best]) for c in columns]))
 
 
-def _tail_column(segments: _Segments, usable: Ints, fmt: Format, derivative: int) -> tuple[Polynomials, Bools]:
+def _tail_column(
+    segments: _Segments, usable: Ints, fmt: Format, derivative: int
+) -> tuple[Polynomials, Bools]:
     m, over, at, length = derivative, segments.over, segments.at, segments.degree
     low, high = segments.marks[usable], segments.marks[1:]
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        # Integrals over a segment of |g'| and |g''|, for g the m-th derivative; then over all segments from one on.
+        # Integrals over a segment of |g'| and |g''|, for g the m-th derivative; then over all segments from
+        # one on.
         first = np.ldexp(over.most[:, m + 1] * math.factorial(m + 1), -high * m)
         second = np.ldexp(over.most[:, m + 2] * math.factorial(m + 2), -high * (m + 1))
-        beyond_first, beyond_second = (np.cumsum(i[::-1])[::-1][usable] * (1 + 2.0**-40) for i in (first, second))
+        beyond_first, beyond_second = (
+            np.cumsum(i[::-1])[::-1][usable] * (1 + 2.0**-40) for i in (first, second)
+        )
         # g and x g' at the beginning of the tail.
         value = np.ldexp(at.mid[usable, m] * math.factorial(m), -low * m)
         value_rad = np.ldexp(at.rad[usable, m] * math.factorial(m), -low * m)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
 from gradcheck_suite.engine.sweep.plan import Plan, Task
@@ -20,44 +22,53 @@ class WorkerDied(GradcheckError):
     """A process that worked on a task ended without an answer."""
 
 
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """An executor, None for this process, and how many tasks it works on at a time."""
+
+    executor: Executor | None
+    count: int
+
+
 @contextmanager
-def open_executor(where: str, jobs: int) -> Iterator[Executor | None]:
-    """The executor that `where` names: "processes", or "dask:ADDRESS" of a scheduler; None for this process.
+def open_executor(where: str, jobs: int) -> Iterator[Workers]:
+    """The workers that `where` names: "processes", `jobs` of them, or "dask:ADDRESS", those of a scheduler.
 
     Raises UsageError for another name, and where dask is missing or its scheduler does not answer.
     """
     if where.startswith(_DASK):
-        with _dask(where.removeprefix(_DASK)) as executor:
-            yield executor
+        with _dask(where.removeprefix(_DASK)) as workers:
+            yield workers
     elif where != "processes":
         raise UsageError(f"unknown executor {where!r}; there are processes and dask:ADDRESS")
     elif jobs == 1:
-        yield None
+        yield Workers(None, 1)
     else:
         # torch's threads do not survive a fork.
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(jobs, mp_context=context) as pool:
-            yield pool
+            yield Workers(pool, jobs)
 
 
 @contextmanager
-def _dask(address: str) -> Iterator[Executor]:
+def _dask(address: str) -> Iterator[Workers]:
     try:
-        from distributed import Client
+        distributed: Any = importlib.import_module("distributed")
     except ImportError:
         raise UsageError("--executor dask:ADDRESS needs dask; pip install 'gradcheck-suite[dask]'") from None
     try:
-        client = Client(address, timeout="10s")
+        client = distributed.Client(address, timeout="10s")
     except (OSError, ValueError) as error:
         raise UsageError(f"no Dask scheduler answers at {address!r}: {error}") from error
     with client:
-        yield client.get_executor()
+        yield Workers(client.get_executor(), max(1, sum(client.nthreads().values())))
 
 
 def completed(
-    work: Callable[[Plan, Task], Any], plan: Plan, tasks: Sequence[Task], executor: Executor | None, jobs: int
+    work: Callable[[Plan, Task], Any], plan: Plan, tasks: Sequence[Task], workers: Workers
 ) -> Iterator[tuple[Task, Any]]:
     """Every task with its result, as it is finished. Raises WorkerDied where a process is lost."""
+    executor = workers.executor
     if executor is None:
         yield from ((task, work(plan, task)) for task in tasks)
         return
@@ -65,7 +76,7 @@ def completed(
     running: dict[Future[Any], Task] = {}
     try:
         while True:
-            while len(running) < _AHEAD * jobs and (task := next(waiting, None)) is not None:
+            while len(running) < _AHEAD * workers.count and (task := next(waiting, None)) is not None:
                 running[executor.submit(work, plan, task)] = task
             if not running:
                 return

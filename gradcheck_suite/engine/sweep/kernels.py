@@ -28,7 +28,8 @@ _LOWEST: Final = -5
 _SHIFT: Final = 52 - _PER_OCTAVE
 _BASE: Final = ((1023 + _LOWEST) << _PER_OCTAVE) - 1
 _MAGNITUDE: Final = 0x7FFFFFFFFFFFFFFF
-# A value this little above a power of two, in binary64 bits, may be below it: the smaller ulp states the larger error.
+# A value this little above a power of two, in binary64 bits, may be below it: the smaller ulp states the
+# larger error.
 _HAIR: Final = 1 << 10
 # What fits the first-level cache, several times.
 _TILE: Final = 512
@@ -53,7 +54,8 @@ def bits_of(value: float) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """A format as the kernels need it: the overflow limit, what stands for infinity, exponents biased as in binary64.
+    """A format as the kernels need it: the overflow limit, what stands for infinity, exponents biased as in
+    binary64.
 
     `inverse` less a biased exponent is that of 1/ulp.
     """
@@ -87,7 +89,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Of some errors: how many are at most half an ulp, the bits and the index of the largest, the suspects."""
+    """Of some errors: how many are within half an ulp, bits and index of the largest, the suspects."""
 
     rounded: int
     worst: int
@@ -96,7 +98,7 @@ class Tally:
 
 
 class Kernel(Protocol):
-    """|got - r|/ulp(r) for r the piece's polynomial at every x, counted into a histogram; a NaN counts as most."""
+    """|got - r|/ulp(r), r the piece's polynomial at x, counted into a histogram; NaN counts as most."""
 
     name: str
 
@@ -140,7 +142,7 @@ class NumpyKernel:
 
 
 def errors(values: Floats, got: npt.NDArray[Any], scale: Scale, out: Floats) -> Floats:
-    """|got - v|/ulp(v) into `out`; infinities as the format's rule has them, also in `values` itself; NaN for NaN."""
+    """|got - v|/ulp(v) into `out`, NaN for NaN; what is infinite becomes the format's limit, in `values` too."""
     low, high = float(values.min()), float(values.max())
     if max(-low, high) >= scale.limit:
         values[values >= scale.limit], values[values <= -scale.limit] = scale.infinity, -scale.infinity
@@ -158,7 +160,9 @@ def errors(values: Floats, got: npt.NDArray[Any], scale: Scale, out: Floats) -> 
 def _factors(v: Floats, low: float, high: float, scale: Scale) -> Floats | float:
     """1/ulp of every value; one number where it is the same for all of them."""
     least = 0.0 if low <= 0 <= high else min(abs(low), abs(high))
-    ends = [min(max((bits_of(s) - _HAIR) >> 52, scale.lowest), scale.highest) for s in (least, max(-low, high))]
+    ends = [
+        min(max((bits_of(s) - _HAIR) >> 52, scale.lowest), scale.highest) for s in (least, max(-low, high))
+    ]
     if ends[0] == ends[1]:
         return float(np.int64((scale.inverse - ends[0]) << 52).view(np.float64))
     exponents: Ints = np.bitwise_and(v.view(np.int64), _MAGNITUDE)
@@ -184,8 +188,10 @@ class NumbaKernel:
         if len(self._suspects) < len(x):
             self._suspects = np.empty(len(x), dtype=np.int64)
         rounded, worst, at, count = self._run(
-            x, got, piece.centre, piece.inverse, piece.polynomial, piece.half, bits_of(piece.suspicious),
-            scale.limit, scale.infinity, scale.lowest, scale.highest, scale.inverse, histogram, self._suspects,
+            x, got, piece.centre, piece.inverse, piece.polynomial,
+            piece.half, bits_of(piece.suspicious),
+            scale.limit, scale.infinity, scale.lowest, scale.highest, scale.inverse,
+            histogram, self._suspects,
         )  # fmt: skip
         return Tally(int(rounded), int(worst), int(at), self._suspects[:count].copy())
 
@@ -194,9 +200,22 @@ def _compiled() -> Callable[..., Any]:
     import numba
 
     # One loop for one thing, over slices that begin at 0: then LLVM turns each into vector instructions.
-    @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+    @numba.njit(cache=True, nogil=True)
     def run(  # type: ignore[no-untyped-def]
-        x, got, centre, inverse, c, half, threshold, limit, infinity, lowest, highest, base, histogram, suspects
+        x,
+        got,
+        centre,
+        inverse,
+        c,
+        half,
+        threshold,
+        limit,
+        infinity,
+        lowest,
+        highest,
+        base,
+        histogram,
+        suspects,
     ):
         t, v, factor = np.empty(_TILE), np.empty(_TILE), np.empty(_TILE)
         bits, factor_bits = v.view(np.int64), factor.view(np.int64)

@@ -11,18 +11,15 @@ from gradcheck_suite.errors import UsageError
 from gradcheck_suite.floats import Format, format_of, infinity_ordinal
 
 DTYPES: Final = ("float32", "float16", "bfloat16")
-COLUMNS: Final = {"forward": "value", "backward": "d:input", "double-backward": "dd:input"}
-
-# A task takes a tenth of a second or so: little is lost with one, and the executor's own work stays small.
-_FLOATS_PER_TASK: Final = 1 << 23
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """One op variant in one dtype, every finite float of it.
 
-    `chunk` is the number of floats that torch sees at once; `degree` is one more than that of the polynomials; `kernel`
-    is "numba", "numpy" or "" for the best there is.  None of them changes a verdict.
+    `task` is the number of floats in a part of the work, which takes a tenth of a second or so: little is
+    lost with one. `chunk` is the number of floats that torch sees at once, `degree` one more than that of the
+    polynomials, `kernel` "numba", "numpy" or "" for the best there is.  None of these changes a verdict.
     """
 
     op: str
@@ -31,6 +28,7 @@ class Plan:
     variant: tuple[tuple[str, Any], ...] = ()
     max_ulp: float = 4.0
     load: tuple[str, ...] = ()
+    task: int = 1 << 23
     chunk: int = 1 << 15
     degree: int = 10
     kernel: str = ""
@@ -39,7 +37,9 @@ class Plan:
     def fmt(self) -> Format:
         """The format of the dtype. Raises UsageError for one that cannot be swept."""
         if self.dtype == "float64":
-            raise UsageError("float64 has 2^64 numbers, which no sweep ends; sweep float32, float16 or bfloat16")
+            raise UsageError(
+                "float64 has 2^64 numbers, which no sweep ends; sweep float32, float16 or bfloat16"
+            )
         return format_of(self.dtype)
 
     @property
@@ -58,8 +58,9 @@ class Plan:
             "op": self.op,
             "dtype": self.dtype,
             "directions": list(self.directions),
-            "variant": {n: v for n, v in self.variant},
+            "variant": dict(self.variant),
             "max_ulp": self.max_ulp,
+            "task": self.task,
             "chunk": self.chunk,
             "degree": self.degree,
         }
@@ -81,10 +82,9 @@ class Task:
 def tasks(plan: Plan) -> list[Task]:
     """The tasks of a plan: all finite floats, both zeros included, each once."""
     top = infinity_ordinal(plan.fmt)
-    count = math.ceil(top / _FLOATS_PER_TASK)
-    starts = [(sign, i * _FLOATS_PER_TASK) for sign in (1, -1) for i in range(count)]
+    starts = [(sign, i * plan.task) for sign in (1, -1) for i in range(math.ceil(top / plan.task))]
     return [
-        Task(number=n, sign=sign, start=start, stop=min(start + _FLOATS_PER_TASK, top))
+        Task(number=n, sign=sign, start=start, stop=min(start + plan.task, top))
         for n, (sign, start) in enumerate(starts)
     ]
 

@@ -19,7 +19,7 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 MARGIN: Final = 9
-"""Floats beyond its ends for which a block must hold: an input moved by 8 units of roundoff is 8 floats away at most."""
+"""Floats beyond its ends for which a block must hold: 8 units of roundoff move an input by 8 at most."""
 
 _FEW: Final = 20_000
 

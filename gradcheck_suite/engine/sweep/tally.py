@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
@@ -23,7 +24,8 @@ _MOST_RUNS: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Bad floats of one kind and reason that lie together: signed ordinals of the first, the last and the worst.
+    """Bad floats of one kind and reason that lie together: signed ordinals of the first, the last and the
+    worst.
 
     `severity` is the gravest among them; codes are those of `judge`.
     """
@@ -68,7 +70,8 @@ def _badness(run: Run) -> tuple[float, int, int]:
 
 @dataclass(slots=True)
 class Summary:
-    """Counts of one column: floats judged, those within half an ulp, and those that could not be decided or certified.
+    """Counts of one column: floats judged, those within half an ulp, and those that could not be decided or
+    certified.
 
     `worst` is the signed ordinal of the largest error `ulp`, None before anything was judged.
     """
@@ -135,7 +138,7 @@ def _split(sizes: Ints) -> Iterator[slice]:
     cuts = cuts[gaps[cuts] > np.minimum(cuts + 1, len(sizes) - cuts - 1)]
     widest = np.sort(cuts[np.argsort(-gaps[cuts], kind="stable")][: _MOST_RUNS - 1]) + 1
     ends = [0, *map(int, widest), len(sizes)]
-    yield from (slice(a, b) for a, b in zip(ends[:-1], ends[1:], strict=True))
+    yield from (slice(a, b) for a, b in itertools.pairwise(ends))
 
 
 def _run(members: Ints, ordinals: Ints, severity: Codes, ulp: Floats, key: Key) -> Run:

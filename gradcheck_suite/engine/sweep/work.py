@@ -1,7 +1,8 @@
-"""Judging one task of a sweep: torch's results on every float, errors by the cover, verdicts on what looks bad."""
+"""Judging one task of a sweep: torch's results on every float, their errors, verdicts on what looks bad."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -40,17 +41,20 @@ Singles = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
 SPREAD: Final = 2 * TARGET
-"""How far, in ULP, a stated error may be from the exact one: the cover's bound, and as much for shortening."""
+"""How far a stated error may be from the exact one: the cover's bound, and as much for shortening."""
 
 # Floats beside the cover, in one task; they are evaluated one by one.
 _MOST_APART: Final = 20_000
 _MOST_RUNS: Final = 64
+_ONE_AT_A_TIME: Final = threading.Lock()
 _INFO: Final = SEVERITIES.index("info")
 
 
 def run_task(plan: Plan, task: Task) -> list[dict[str, Any]]:
     """One summary a direction, as plain JSON values: what an executor calls."""
-    return [summary.to_json() for summary in worker_of(plan).run(task)]
+    # A worker's buffers and flint's precision belong to the process; a Dask worker may have several threads.
+    with _ONE_AT_A_TIME:
+        return [summary.to_json() for summary in worker_of(plan).run(task)]
 
 
 @lru_cache(maxsize=2)
@@ -62,12 +66,16 @@ def worker_of(plan: Plan) -> Worker:
 
 
 def _kernel(name: str) -> Kernel:
-    return {"numpy": NumpyKernel, "numba": NumbaKernel}.get(name, best_kernel)()
+    if name == "numpy":
+        return NumpyKernel()
+    return NumbaKernel() if name == "numba" else best_kernel()
 
 
 @dataclass(frozen=True, slots=True)
 class _Blocks:
-    """The blocks of a cover on one side of 0 by rising magnitude: numbers of the cover's, first and last ordinals."""
+    """The blocks of a cover on one side of 0 by rising magnitude: numbers of the cover's, first and last
+    ordinals.
+    """
 
     number: Ints
     first: Ints
@@ -134,7 +142,7 @@ class Worker:
         yield from ((int(a), int(b)) for a, b in edges.reshape(-1, 2))
 
     def _pieces(self, task: Task) -> dict[int, list[Piece]]:
-        """For every block that meets the task, the polynomials of all columns as short as they may be there."""
+        """For every block that meets the task, polynomials of all columns, as short as they may be there."""
         side = self.sides[task.sign]
         low, high = np.searchsorted(side.last, task.start), np.searchsorted(side.first, task.stop)
         pieces: dict[int, list[Piece]] = {}
@@ -186,7 +194,15 @@ class Worker:
             at, i = ends, i + 1
 
     def _block(
-        self, sign: int, start: int, x: Singles, got: Singles, block: int, piece: Piece, k: int, summary: Summary
+        self,
+        sign: int,
+        start: int,
+        x: Singles,
+        got: Singles,
+        block: int,
+        piece: Piece,
+        k: int,
+        summary: Summary,
     ) -> None:
         tally = self.kernel.run(x, got, piece, self.scale, summary.histogram)
         summary.points += len(x)
@@ -214,10 +230,14 @@ class Worker:
         if len(x):
             self._note(x, self._reasons(x, computed, verdicts, block, derivative), summary)
 
-    def _reasons(self, x: Floats, computed: Floats, verdicts: Verdicts, block: int, derivative: int) -> Verdicts:
+    def _reasons(
+        self, x: Floats, computed: Floats, verdicts: Verdicts, block: int, derivative: int
+    ) -> Verdicts:
         if self.op.documented is not None:
             with np.errstate(all="ignore"):
-                marked = np.asarray(self.op.documented(self.subject.params, {self.op.inputs[0]: x}), dtype=bool)
+                marked = np.asarray(
+                    self.op.documented(self.subject.params, {self.op.inputs[0]: x}), dtype=bool
+                )
             verdicts = verdicts.with_reason(marked, "documented")
         where = np.flatnonzero(verdicts.severity < _INFO)
         if not len(where):
@@ -305,16 +325,16 @@ def _caller(op: Op, variant: dict[str, Any], plan: Plan) -> Callable[[Singles], 
         found = [op.call(leaf, **arguments)]
         for m in range(plan.order):
             twice = m + 1 < plan.order
-            found += _gradient(found[-1], leaf, ones[: len(x)], create_graph=twice)
+            found.append(_gradient(found[-1], leaf, ones[: len(x)], create_graph=twice))
         return [found[m].detach().float().numpy() for m in plan.derivatives]
 
     return computed
 
 
-def _gradient(
-    y: torch.Tensor, leaf: torch.Tensor, ones: torch.Tensor, *, create_graph: bool
-) -> list[torch.Tensor]:
+def _gradient(y: torch.Tensor, leaf: torch.Tensor, ones: torch.Tensor, *, create_graph: bool) -> torch.Tensor:
     if not y.requires_grad:
-        return [torch.zeros_like(leaf)]
-    (g,) = torch.autograd.grad(y, leaf, ones, create_graph=create_graph, allow_unused=True)
-    return [torch.zeros_like(leaf) if g is None else g]
+        return torch.zeros_like(leaf)
+    found: tuple[torch.Tensor | None, ...] = torch.autograd.grad(
+        y, leaf, ones, create_graph=create_graph, allow_unused=True
+    )
+    return torch.zeros_like(leaf) if found[0] is None else found[0]
