@@ -324,9 +324,18 @@ class Context:
     def _shift(self, x: Array, axis: int) -> Objects:
         # Any shift is exact in real arithmetic; one near the maximum keeps every exponential at most about 1.
         near = elementwise(self.field.approx, x.value).astype(np.float64)
-        near = np.nan_to_num(near, nan=0.0, posinf=np.finfo(float).max, neginf=-np.finfo(float).max)
-        index = np.expand_dims(near.argmax(axis=axis), axis)
-        return np.take_along_axis(x.value, index, axis=axis)
+        best = near.argmax(axis=axis) if np.isfinite(near).all() else self._largest(x.value, axis)
+        return np.take_along_axis(x.value, np.expand_dims(best, axis), axis=axis)
+
+    def _largest(self, value: Objects, axis: int) -> Any:
+        """Where the largest entry lies, by comparisons: for numbers that binary64 does not tell apart."""
+        greater = np.frompyfunc(lambda a, b: self.field.compare(a, b) == 1, 2, 1)
+        best, index = value.take(0, axis=axis), np.zeros(value.take(0, axis=axis).shape, dtype=np.int64)
+        for i in range(1, value.shape[axis]):
+            row = value.take(i, axis=axis)
+            better = np.asarray(greater(row, best), dtype=bool)
+            best, index = np.where(better, row, best), np.where(better, i, index)
+        return index
 
     def _exponentials(self, x: Array, axis: int) -> tuple[Objects, Objects, Objects]:
         f = self.field
