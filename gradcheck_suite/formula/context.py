@@ -330,12 +330,13 @@ class Context:
     def _largest(self, value: Objects, axis: int) -> Any:
         """Where the largest entry lies, by comparisons: for numbers that binary64 does not tell apart."""
         greater = np.frompyfunc(lambda a, b: self.field.compare(a, b) == 1, 2, 1)
-        best, index = value.take(0, axis=axis), np.zeros(value.take(0, axis=axis).shape, dtype=np.int64)
-        for i in range(1, value.shape[axis]):
-            row = value.take(i, axis=axis)
+        rows = np.moveaxis(value, axis, 0)
+        best, index = rows[:1], np.zeros((1, *rows.shape[1:]), dtype=np.int64)
+        for i in range(1, len(rows)):
+            row = rows[i : i + 1]
             better = np.asarray(greater(row, best), dtype=bool)
             best, index = np.where(better, row, best), np.where(better, i, index)
-        return index
+        return index[0]
 
     def _exponentials(self, x: Array, axis: int) -> tuple[Objects, Objects, Objects]:
         f = self.field
