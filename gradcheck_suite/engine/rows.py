@@ -250,8 +250,8 @@ class RowSubject:
             open_points=unsure,
             nan_expected=expected,
         )
-        # The entries that a tie leaves a choice: off the set by so many ulps of its nearest element. What shares
-        # half of its digits is that element, computed inaccurately.
+        # The entries that a tie leaves a choice: off the set by so many ulps of its nearest element. What
+        # shares half of its digits is that element, computed inaccurately.
         far = verdicts.ulp > 2.0 ** (self.fmt.precision / 2)
         outside = np.flatnonzero(tie & (verdicts.kind > 0) & np.isfinite(computed) & far)
         verdicts = verdicts.as_ties(outside, verdicts.ulp[outside])

@@ -208,7 +208,9 @@ def _settles(hull: _Hull) -> bool:
     if not nearer.vertices or len(same) < len(nearer.vertices):
         return False
     return not any(
-        hull.differ(a, b) for v, w in zip(same, nearer.vertices, strict=True) for a, b in zip(v, w, strict=True)
+        hull.differ(a, b)
+        for v, w in zip(same, nearer.vertices, strict=True)
+        for a, b in zip(v, w, strict=True)
     )
 
 

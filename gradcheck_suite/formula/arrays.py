@@ -204,7 +204,8 @@ def enclose(problem: Problem, fmt: Format, wanted: Wanted) -> _Enclosed:
         if finished or bits >= (_POLE_PRECISION if poles and not m.undecided else PRECISION_CAP):
             return _Enclosed(balls, settled, bool(m.ties or m.clamped))
         around_zero = any(ball.contains(0) for part in unsettled for ball in part if ball.is_finite())
-        # What is still around 0 at twice the precision is likely to be 0, which only the last digit of the format shows.
+        # What is still around 0 at twice the precision is likely to be 0, which only the last digit of the
+        # format shows.
         jump = around_zero and bits > start_precision(fmt)
         bits = max(2 * bits, min(_zero_precision(fmt), PRECISION_CAP)) if jump else 2 * bits
 
