@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -25,10 +26,12 @@ def refusals(dtype: str, reals: Mapping[str, float], *, optional: bool = False) 
     """Whatever is raised inside becomes Unsupported or Raised.
 
     Unsupported also where the dtype cannot hold a parameter of `reals`, and always where the form is
-    `optional`.
+    `optional`.  A warning is no refusal, even where the caller turns warnings into errors.
     """
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     except (Unsupported, Raised):
         raise
     except NotImplementedError as error:

@@ -38,7 +38,9 @@ def samples_of(op: Op, params: Params, fmt: Format, *, budget: str, seed: int) -
     finite = _finite(pool)
     tied, clamped = _ties(op, params, pool, finite)
     hard = finite[~tied & ~clamped]
-    ordinary = _ordinary(pool, hard)
+    first = op.inputs[0]
+    apart = [np.abs(pool.values[first][hard] - mark) >= 2.0**-10 for mark in op.landmarks(params)]
+    ordinary = _ordinary(pool, hard[np.logical_and.reduce(apart)] if apart else hard)
     for n in _SIZES[budget]:
         yield _sample(op, pool, rng.choice(ordinary, n), f"{n} ordinary entries", "entries", n)
     yield _sample(op, pool, rng.choice(ordinary, 20), "4 rows of 5 ordinary entries", "entries", 20, (4, 5))
