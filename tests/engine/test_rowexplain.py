@@ -43,10 +43,6 @@ def test_class_indices_and_weights_are_given_by_name() -> None:
 def test_several_inputs_have_a_gradient_each() -> None:
     found = explained("prelu", {"input": [0.0, -1.0], "weight": [0.25]})
     assert [e.wrt for e in found] == [None, "input", "weight"]
-        ("forward", None),
-        ("backward", "input"),
-        ("backward", "weight"),
-    ]
     assert all(e.verdict == "ok" for e in found)
 
 
