@@ -180,13 +180,16 @@ def _group(prober: Prober, group: Group | None, region: Region | None, simple: d
         hi_exact=region.hi_exact,
         share=region.share,
     )
+    shown, ulp = simple[id(region)], track.profile.verdicts.ulp
+    # The simple witness came last, and may be worse than the worst point until then.
+    worst = shown if ulp[shown] > ulp[region.worst] else region.worst
     found = Group(
         line=track.line,
         interval=interval,
-        worst=int(where[region.worst]),
+        worst=int(where[worst]),
         points=len(members),
         where=_part(region),
-        simple=int(where[simple[id(region)]]),
+        simple=int(where[shown]),
     )
     if group is None:
         return found

@@ -27,10 +27,6 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 _INACCURATE = KINDS.index("inaccurate")
-_OFFSETS = (-5, -2, -1, 1, 2, 5)
-_SHRINK = 6
-"""Bits by which the distances shrink each round."""
-
 _SPREAD = 3
 """Binades around the worst point in which a simpler one is looked for."""
 
@@ -53,7 +49,7 @@ class Effort:
 
 EFFORTS: Final[Mapping[str, Effort]] = {
     "quick": Effort(3, 2, 0, 3),
-    "default": Effort(8, 4, 0, 4),
+    "default": Effort(8, 6, 0, 4),
     "thorough": Effort(32, 9, 200, 8),
 }
 
@@ -62,19 +58,27 @@ EFFORTS: Final[Mapping[str, Effort]] = {
 
 
 def climb(profiles: Sequence[Profile], evaluate: Evaluate, effort: Effort) -> None:
-    """Extend the profiles by floats around their largest errors, those of other failures left aside."""
-    seeds = _seeds(profiles, effort.seeds)
-    for k in range(effort.rounds if seeds else 0):
+    """Extend the profiles by floats around their largest errors, those of other failures left aside.
+
+    Each round cuts the gaps on both sides of the worst points in four.
+    """
+    for _ in range(effort.rounds):
         tries: dict[int, set[int]] = {}
-        for i, ordinal in seeds:
-            tries.setdefault(i, set()).update(_around(profiles[i], ordinal, k))
-        batch = [(i, sorted(o)) for i, o in sorted(tries.items()) if o]
-        if not batch:
+        for i, ordinal in _seeds(profiles, effort.seeds):
+            tries.setdefault(i, set()).update(_beside(profiles[i], ordinal))
+        if not _extend(profiles, tries, evaluate):
             return
-        values = [(i, from_ordinal(np.array(o, dtype=np.int64), profiles[i].fmt)) for i, o in batch]
+
+
+def _extend(profiles: Sequence[Profile], tries: Mapping[int, set[int]], evaluate: Evaluate) -> bool:
+    """Judge the ordinals that are not known yet; whether there were any."""
+    fresh = {i: sorted(o for o in ordinals if profiles[i].index(o) is None) for i, ordinals in tries.items()}
+    batch = [(i, ordinals) for i, ordinals in sorted(fresh.items()) if ordinals]
+    values = [(i, from_ordinal(np.array(o, dtype=np.int64), profiles[i].fmt)) for i, o in batch]
+    if batch:
         for (i, ordinals), verdicts in zip(batch, evaluate(values), strict=True):
             profiles[i].extend(ordinals, verdicts)
-        seeds = _seeds(profiles, effort.seeds)
+    return bool(batch)
 
 
 def _objective(profile: Profile) -> Floats:
@@ -101,14 +105,14 @@ def _seeds(profiles: Sequence[Profile], count: int) -> list[tuple[int, int]]:
     return list(chosen.values())
 
 
-def _around(profile: Profile, ordinal: int, round_: int) -> Iterator[int]:
-    """Floats not judged yet on both sides of one; from the second round on ever nearer."""
-    step = max(1 << max(profile.fmt.precision - 4 - _SHRINK * round_, 0), 1)
+def _beside(profile: Profile, ordinal: int) -> Iterator[int]:
+    """Floats that cut the gaps to the nearest known finite floats on both sides in four."""
     top = infinity_ordinal(profile.fmt)
-    for offset in _OFFSETS:
-        candidate = ordinal + offset * step
-        if abs(candidate) < top and profile.index(candidate) is None:
-            yield candidate
+    known = profile.ordinals[np.isfinite(profile.x)]
+    below, above = known[known < ordinal], known[known > ordinal]
+    ends = (int(below.max()) if len(below) else -top + 1, int(above.min()) if len(above) else top - 1)
+    for end in ends:
+        yield from (ordinal + (end - ordinal) * k // 4 for k in (1, 2, 3))
 
 
 # --- by Hypothesis
@@ -135,21 +139,19 @@ def wander(profiles: Sequence[Profile], evaluate: Evaluate, examples: int) -> No
         i = data.draw(st.integers(0, len(profiles) - 1))
         top = infinity_ordinal(profiles[i].fmt) - 1
         centre = data.draw(st.integers(-top, top))
-        hypothesis.target(_best_near(profiles[i], i, centre, evaluate))
+        hypothesis.target(_best_near(profiles, i, centre, evaluate))
 
     with _elsewhere():
         aim()
 
 
-def _best_near(profile: Profile, i: int, centre: int, evaluate: Evaluate) -> float:
-    """log2 of the largest error among a float and its neighbours at doubling distances."""
+def _best_near(profiles: Sequence[Profile], i: int, centre: int, evaluate: Evaluate) -> float:
+    """log2 of the largest error among a float and its neighbours at growing distances."""
+    profile = profiles[i]
     top = infinity_ordinal(profile.fmt)
     steps = [0, *(sign << k for k in range(0, profile.fmt.precision, 4) for sign in (1, -1))]
     near = sorted({o for o in (centre + step for step in steps) if abs(o) < top})
-    fresh = [o for o in near if profile.index(o) is None]
-    if fresh:
-        (verdicts,) = evaluate([(i, from_ordinal(np.array(fresh, dtype=np.int64), profile.fmt))])
-        profile.extend(fresh, verdicts)
+    _extend(profiles, {i: set(near)}, evaluate)
     known = [j for j in map(profile.index, near) if j is not None]
     best = float(_objective(profile)[known].max())
     return max(best, -1e3)
@@ -180,15 +182,10 @@ def simplest(
     Returns indices into the profiles' points.
     """
     options = [_simple(profiles[r.profile], r, effort.simple_bits) for r in regions]
-    unknown: dict[int, set[int]] = {}
+    tries: dict[int, set[int]] = {}
     for r, ordinals in zip(regions, options, strict=True):
-        fresh = {o for o in ordinals if profiles[r.profile].index(o) is None}
-        unknown.setdefault(r.profile, set()).update(fresh)
-    batch = [(i, sorted(o)) for i, o in sorted(unknown.items()) if o]
-    values = [(i, from_ordinal(np.array(o, dtype=np.int64), profiles[i].fmt)) for i, o in batch]
-    if batch:
-        for (i, ordinals), verdicts in zip(batch, evaluate(values), strict=True):
-            profiles[i].extend(ordinals, verdicts)
+        tries.setdefault(r.profile, set()).update(ordinals)
+    _extend(profiles, tries, evaluate)
     return [_first(profiles[r.profile], r, ordinals) for r, ordinals in zip(regions, options, strict=True)]
 
 

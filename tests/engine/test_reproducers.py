@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import math
 from collections.abc import Callable
@@ -43,8 +44,8 @@ def check(finding: Finding, **names: Any) -> None:
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_reproducers_of_torchs_own_ops_show_their_findings(name: str) -> None:
     """float32 on every path; the values are those of this machine, whatever its instruction set."""
-    every = {"directions": DIRECTIONS, "paths": ("all",)}
-    settings = Settings(ops=(name,), dtypes=("float32",), budget="quick", **every)
+    usual = Settings(ops=(name,), dtypes=("float32",), budget="quick")
+    settings = dataclasses.replace(usual, directions=DIRECTIONS, paths=("all",))
     for case in collect(settings, registry()):
         for result in run_case(case, settings):
             for finding in result.findings:
