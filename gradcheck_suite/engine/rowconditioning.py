@@ -23,10 +23,10 @@ from gradcheck_suite.formula.arrays import (
     at_stand_ins,
     enclose,
     evaluate,
-    sensitivities,
 )
 from gradcheck_suite.formula.evaluate import start_precision
 from gradcheck_suite.formula.fields import ARB
+from gradcheck_suite.formula.sensitivities import sensitivities
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

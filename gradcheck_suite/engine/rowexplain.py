@@ -19,7 +19,7 @@ from gradcheck_suite.engine.rowrun import RowRunner, columns_of
 from gradcheck_suite.engine.rows import RowJudged, RowSubject
 from gradcheck_suite.errors import UsageError, suggest
 from gradcheck_suite.floats import Format, round_to
-from gradcheck_suite.formula.arrays import sensitivities
+from gradcheck_suite.formula.sensitivities import sensitivities
 from gradcheck_suite.ops.record import Op, Sample
 from gradcheck_suite.options import Settings
 

@@ -36,10 +36,8 @@ _INFINITIES = (2000, 5000)
 _NAN_STAND_INS = (-700.25, -1.5, 0.375, 2.5, 650.75)
 # A ball that is still NaN here comes from a pole or a domain, not from lack of precision.
 _POLE_PRECISION = 1024
-_ARB: Any = ARB
 _PART = np.frompyfunc(lambda a: a.v, 1, 1)
 _TANGENT = np.frompyfunc(lambda a: a.d, 1, 1)
-_NO_SLOPES = {"cotangent": np.zeros(1), "direction": np.zeros(1)}
 _AROUND_ZERO = np.frompyfunc(lambda ball: ball.contains(0), 1, 1)
 
 
@@ -60,7 +58,7 @@ class Problem:
     @property
     def size(self) -> int:
         """Entries of all inputs together."""
-        return sum(_array(x).size for x in self.inputs.values())
+        return sum(as_array(x).size for x in self.inputs.values())
 
     @property
     def has_nan(self) -> bool:
@@ -122,25 +120,25 @@ def _evaluate(problem: Problem, field: Any, wanted: Wanted) -> tuple[dict[str, O
     if wanted.order >= 2:
         return _with_second(problem, field, wanted)
     m = Context(field, straight=problem.straight)
-    variables = {n: m.variable(_array(x)) for n, x in problem.inputs.items()}
-    value = _outputs(problem, m, variables)
+    variables = {n: m.variable(as_array(x)) for n, x in problem.inputs.items()}
+    value = outputs(problem, m, variables)
     columns = {"value": value.value}
     if wanted.order >= 1:
-        cotangent = _numbers(field, wanted.cotangent(value.size))
+        cotangent = exact_numbers(field, wanted.cotangent(value.size))
         grads = gradient(value, cotangent, list(variables.values()))
         columns |= {f"d:{n}": g.reshape(-1) for n, g in zip(variables, grads, strict=True)}
     return columns, m
 
 
-def _outputs(problem: Problem, m: Context, variables: Mapping[str, Variable]) -> Array:
+def outputs(problem: Problem, m: Context, variables: Mapping[str, Variable]) -> Array:
     """All outputs as one flat array."""
-    reals = {n: m.const(x if isinstance(x, Array) else _array(x)) for n, x in problem.reals.items()}
+    reals = {n: m.const(x if isinstance(x, Array) else as_array(x)) for n, x in problem.reals.items()}
     found = problem.formula(m, *variables.values(), **reals, **problem.fixed)
     parts = [m.const(part).reshape(-1) for part in (found if isinstance(found, tuple) else (found,))]
     return parts[0] if len(parts) == 1 else m.concat(parts)
 
 
-def _array(value: Any) -> Any:
+def as_array(value: Any) -> Any:
     """Reals are arrays, or single numbers (a float, or a dyadic pair)."""
     if isinstance(value, np.ndarray):
         return value
@@ -149,8 +147,9 @@ def _array(value: Any) -> Any:
     return out
 
 
-def _numbers(field: Any, values: Any) -> Objects:
-    return elementwise(field.number, _array(values).astype(object))
+def exact_numbers(field: Any, values: Any) -> Objects:
+    """Numbers of a call as scalars of a field."""
+    return elementwise(field.number, as_array(values).astype(object))
 
 
 def _with_second(problem: Problem, field: Any, wanted: Wanted) -> tuple[dict[str, Objects], Context]:
@@ -160,11 +159,11 @@ def _with_second(problem: Problem, field: Any, wanted: Wanted) -> tuple[dict[str
     m = Context(dual, straight=problem.straight)
     variables = {}
     for n, x in problem.inputs.items():
-        v = _numbers(field, x)
-        d = _numbers(field, wanted.direction(v.size)).reshape(v.shape)
+        v = exact_numbers(field, x)
+        d = exact_numbers(field, wanted.direction(v.size)).reshape(v.shape)
         variables[n] = Variable(dual, elementwise(Dual, v, d))
-    value = _outputs(problem, m, variables)
-    grads = gradient(value, _numbers(dual, wanted.cotangent(value.size)), list(variables.values()))
+    value = outputs(problem, m, variables)
+    grads = gradient(value, exact_numbers(dual, wanted.cotangent(value.size)), list(variables.values()))
     columns = {"value": _PART(value.value)}
     columns |= {f"d:{n}": _PART(g.reshape(-1)) for n, g in zip(variables, grads, strict=True)}
     columns |= {f"dd:{n}": _TANGENT(g.reshape(-1)) for n, g in zip(variables, grads, strict=True)}
@@ -249,9 +248,9 @@ def _with_nan(problem: Problem, fmt: Format, wanted: Wanted) -> Reference:
         changes = np.logical_or.reduce([(v != values[0]) & ~np.isnan(v) for v in values])
     sizes = {"value": len(values[0])}
     if wanted.order >= 1:
-        sizes |= {f"d:{n}": _array(x).size for n, x in problem.inputs.items()}
+        sizes |= {f"d:{n}": as_array(x).size for n, x in problem.inputs.items()}
     if wanted.order >= 2:
-        sizes |= {f"dd:{n}": _array(x).size for n, x in problem.inputs.items()}
+        sizes |= {f"dd:{n}": as_array(x).size for n, x in problem.inputs.items()}
     return Reference(
         columns={n: Exact.from_float64(np.full(size, np.nan)) for n, size in sizes.items()},
         undefined={n: np.ones(size, dtype=bool) for n, size in sizes.items()},
@@ -311,7 +310,7 @@ def _count(problem: Problem, special: Callable[[Any], Any]) -> int:
 
 def _which(value: Any, special: Callable[[Any], Any]) -> Bools:
     """The entries that are special floats; ints and dyadic pairs are not."""
-    array = _array(value)
+    array = as_array(value)
     if array.dtype != object:
         return np.asarray(special(array), dtype=bool)
     test = np.frompyfunc(lambda x: isinstance(x, float) and bool(special(x)), 1, 1)
@@ -323,7 +322,7 @@ def _replaced(problem: Problem, special: Callable[[Any], Any], stand_in: Callabl
         where = _which(value, special)
         if not where.any():
             return value
-        out = _array(value).astype(object)
+        out = as_array(value).astype(object)
         for index in np.argwhere(where):
             out[tuple(index)] = stand_in(out[tuple(index)])
         return out
@@ -341,113 +340,3 @@ def reference_mpmath(problem: Problem, wanted: Wanted, bits: int) -> dict[str, O
     with MPMATH.precision(bits):
         columns, _ = evaluate(at_stand_ins(problem), MPMATH, wanted)
     return columns
-
-
-def sensitivities(problem: Problem, wanted: Wanted, column: str, entry: int) -> dict[str, Floats]:
-    """z * d(entry of column)/dz for every number z of the call, roughly: for signs and first-order estimates.
-
-    The names are those of inputs and reals, "cotangent" and "direction".
-    """
-    prefix, _, name = column.partition(":")
-    function = _slopes_of_gradient if prefix == "d" else _slopes_of_second
-    bits = 96 + _largest_exponent(problem)
-    while True:
-        with ARB.precision(bits), np.errstate(all="ignore"):
-            slopes = (
-                _slopes_of_value(problem, entry)
-                if column == "value"
-                else function(problem, wanted, name, entry)
-            )
-        # A ball that holds 0 where the formula divides shows that the precision was too low.
-        if bits > _POLE_PRECISION or all(np.isfinite(s).all() for s in slopes.values()):
-            return slopes
-        bits *= 8
-
-
-def _largest_exponent(problem: Problem) -> int:
-    """Bits that a number beside the largest input may need, as in a score with a huge mask."""
-    sizes = [0.0]
-    for x in (*problem.inputs.values(), *problem.reals.values()):
-        array = _array(x)
-        if array.dtype == np.float64 and array.size:
-            sizes.append(float(np.abs(array).max()))
-    return max(int(np.frexp(max(sizes))[1]), 0)
-
-
-def _slopes_of_value(problem: Problem, entry: int) -> dict[str, Floats]:
-    m = Context(_ARB)
-    variables, reals = _all_variables(m, problem)
-    value = _outputs(replace(problem, reals=reals), m, variables)
-    one_hot = np.full(value.size, ARB.zero, dtype=object)
-    one_hot[entry] = ARB.one
-    names = [*variables, *reals]
-    both = [*variables.values(), *reals.values()]
-    slopes = {
-        n: _rough(v.value, g) for n, v, g in zip(names, both, gradient(value, one_hot, both), strict=True)
-    }
-    return {**slopes, **_NO_SLOPES}
-
-
-def _slopes_of_gradient(problem: Problem, wanted: Wanted, name: str, entry: int) -> dict[str, Floats]:
-    """Along the axis of one entry, the dual part of every gradient is a row of the (symmetric) matrix of
-    second derivatives, and the dual part of the value the derivative by the cotangent."""
-    dual = DualField(_ARB)
-    m = Context(dual)
-    variables, reals = _all_variables(m, problem)
-    seed = variables[name].value.reshape(-1)
-    seed[entry] = Dual(seed[entry].v, ARB.one)
-    variables[name] = Variable(dual, seed.reshape(variables[name].shape))
-    value = _outputs(replace(problem, reals=reals), m, variables)
-    cotangent = _numbers(dual, wanted.cotangent(value.size))
-    names = [*variables, *reals]
-    both = [*variables.values(), *reals.values()]
-    grads = gradient(value, cotangent, both)
-    slopes = {n: _rough_dual(v.value, g) for n, v, g in zip(names, both, grads, strict=True)}
-    return {**slopes, **_NO_SLOPES, "cotangent": _rough_dual(cotangent, value.value)}
-
-
-def _slopes_of_second(problem: Problem, wanted: Wanted, name: str, entry: int) -> dict[str, Floats]:
-    """Dual numbers of dual numbers: inside along the direction v, outside along the axis of one entry.
-
-    The mixed part of every gradient is then the gradient of that entry of H v, that of the value its
-    derivative by the cotangent, and the outer part of the inputs' gradients its derivative by v.
-    """
-    inner = DualField(_ARB)
-    outer = DualField(inner)
-    m = Context(outer)
-    variables, reals = _all_variables(m, problem)
-    for n, x in problem.inputs.items():
-        v = _numbers(ARB, x).reshape(-1)
-        along = _numbers(ARB, wanted.direction(v.size))
-        axis = [inner.one if n == name and i == entry else inner.zero for i in range(v.size)]
-        seed = np.empty(v.size, dtype=object)
-        seed[:] = [Dual(Dual(a, d), e) for a, d, e in zip(v, along, axis, strict=True)]
-        variables[n] = Variable(outer, seed.reshape(_array(x).shape))
-    value = _outputs(replace(problem, reals=reals), m, variables)
-    cotangent = _numbers(outer, wanted.cotangent(value.size))
-    both = {**variables, **reals}
-    grads = dict(zip(both, gradient(value, cotangent, list(both.values())), strict=True))
-    mixed = np.frompyfunc(lambda a, b: float((a.v.v * b.d.d).mid()), 2, 1)
-    by_direction = np.frompyfunc(lambda a, b: float((a.v.d * b.d.v).mid()), 2, 1)
-    slopes = {n: _floats(mixed(v.value, grads[n])) for n, v in both.items()}
-    steps = [_floats(by_direction(v.value, grads[n])).reshape(-1) for n, v in variables.items()]
-    return {**slopes, "cotangent": _floats(mixed(cotangent, value.value)), "direction": np.concatenate(steps)}
-
-
-def _floats(values: Any) -> Floats:
-    return np.asarray(values, dtype=np.float64)
-
-
-def _all_variables(m: Context, problem: Problem) -> tuple[dict[str, Variable], dict[str, Any]]:
-    return (
-        {n: m.variable(_array(x)) for n, x in problem.inputs.items()},
-        {n: m.variable(_array(x)) for n, x in problem.reals.items()},
-    )
-
-
-def _rough(z: Objects, slope: Objects) -> Floats:
-    return _floats(np.frompyfunc(lambda a, b: float((a * b).mid()), 2, 1)(z, slope))
-
-
-def _rough_dual(z: Objects, slope: Objects) -> Floats:
-    return _floats(np.frompyfunc(lambda a, b: float((a.v * b.d).mid()), 2, 1)(z, slope))

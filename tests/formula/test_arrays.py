@@ -16,9 +16,9 @@ from gradcheck_suite.formula.arrays import (
     enclose,
     reference,
     reference_mpmath,
-    sensitivities,
 )
 from gradcheck_suite.formula.context import Context
+from gradcheck_suite.formula.sensitivities import sensitivities
 from gradcheck_suite.formula.tape import Array
 from gradcheck_suite.inputs import cotangents
 
