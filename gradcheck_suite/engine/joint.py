@@ -40,6 +40,9 @@ def outside_jointly(
             scaled = vertices * cotangent
         varying = np.flatnonzero(scaled.min(axis=0) != scaled.max(axis=0))
         computed = np.array([together[f"d:{n}"][i] for n in names])
+        if not _possible(scaled[:, varying], computed[varying], fmt, max_ulp):
+            # One entry alone is impossible, and was judged so.
+            continue
         if verdicts.kind[i] or len(varying) < 2 or names[varying[0]] != column.removeprefix("d:"):
             continue
         error = _distance(scaled[:, varying], computed[varying], fmt, max_ulp)
@@ -48,10 +51,20 @@ def outside_jointly(
     return verdicts.as_ties(np.array(list(bad), dtype=np.int64), np.array(list(bad.values()))) if bad else verdicts
 
 
+def _possible(vertices: Floats, computed: Floats, fmt: Format, max_ulp: float) -> bool:
+    """Whether each entry lies between the least and the greatest of its column."""
+    unit = _units(vertices, fmt, max_ulp)
+    return bool(((computed >= vertices.min(axis=0) - unit) & (computed <= vertices.max(axis=0) + unit)).all())
+
+
+def _units(vertices: Floats, fmt: Format, max_ulp: float) -> Floats:
+    """`max_ulp` units in the last place of the largest magnitude of each column."""
+    binade = np.clip(np.frexp(np.abs(vertices).max(axis=0))[1] - 1, fmt.emin, fmt.emax)
+    return np.asarray(np.ldexp(max_ulp, binade - (fmt.precision - 1)))
+
+
 def _distance(vertices: Floats, computed: Floats, fmt: Format, max_ulp: float) -> float:
     """At least how far every convex combination of the rows is away in some entry, in ulp of its largest magnitude."""
     if not (np.isfinite(vertices).all() and np.isfinite(computed).all()):
         return 0.0
-    binade = np.clip(np.frexp(np.abs(vertices).max(axis=0))[1] - 1, fmt.emin, fmt.emax)
-    unit = np.ldexp(max_ulp, binade - (fmt.precision - 1))
-    return float(chebyshev((vertices - computed) / unit).bound * max_ulp)
+    return float(chebyshev((vertices - computed) / _units(vertices, fmt, max_ulp)).bound * max_ulp)

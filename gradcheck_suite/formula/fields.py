@@ -150,9 +150,14 @@ class ArbField:
         """A binary64 number near the midpoint; for choosing shifts and signs, never for a verdict."""
         return float(a.mid())
 
+    @staticmethod
+    def centre(a: arb) -> arb:
+        """The exact number in the middle of the ball."""
+        return a.mid()
+
+    floor = staticmethod(arb.floor)
     exp = staticmethod(arb.exp)
     expm1 = staticmethod(arb.expm1)
-    log1p = staticmethod(arb.log1p)
     sqrt = staticmethod(arb.sqrt)
     erf = staticmethod(arb.erf)
     erfc = staticmethod(arb.erfc)
@@ -172,6 +177,10 @@ class ArbField:
     @staticmethod
     def log(a: arb) -> arb:
         return arb("-inf") if a.is_zero() else a.log()
+
+    @staticmethod
+    def log1p(a: arb) -> arb:
+        return arb("-inf") if a == -1 else a.log1p()
 
     @staticmethod
     def sech2(a: arb) -> arb:
@@ -334,6 +343,16 @@ class MpField:
     @staticmethod
     def approx(a: Any) -> float:
         return float(a)
+
+    @staticmethod
+    def centre(a: Any) -> Any:
+        """The number itself."""
+        return a
+
+    @staticmethod
+    def floor(a: Any) -> Any:
+        """The largest integer that is not above a."""
+        return mpmath.floor(a)
 
     @staticmethod
     def exp(a: Any) -> Any:
