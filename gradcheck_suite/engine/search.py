@@ -9,7 +9,7 @@ database.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import frexp, log2
@@ -106,13 +106,22 @@ def _seeds(profiles: Sequence[Profile], count: int) -> list[tuple[int, int]]:
 
 
 def _beside(profile: Profile, ordinal: int) -> Iterator[int]:
-    """Floats that cut the gaps to the nearest known finite floats on both sides in four."""
+    """Floats that cut the gaps to the known finite floats on both sides in four.
+
+    Neighbours much nearer than the gap on the other side are passed over: landmarks come in clusters.
+    """
     top = infinity_ordinal(profile.fmt)
     known = profile.ordinals[np.isfinite(profile.x)]
     below, above = known[known < ordinal], known[known > ordinal]
+    widest = max(_distance(ordinal, below, np.max), _distance(ordinal, above, np.min))
+    below, above = below[ordinal - below >= widest // 8], above[above - ordinal >= widest // 8]
     ends = (int(below.max()) if len(below) else -top + 1, int(above.min()) if len(above) else top - 1)
     for end in ends:
         yield from (ordinal + (end - ordinal) * k // 4 for k in (1, 2, 3))
+
+
+def _distance(ordinal: int, others: Ints, nearest: Callable[[Ints], np.int64]) -> int:
+    return abs(int(nearest(others)) - ordinal) if len(others) else 0
 
 
 # --- by Hypothesis

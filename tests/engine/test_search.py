@@ -194,7 +194,8 @@ def test_two_runs_give_the_same_document(budget: str) -> None:
 
 
 def test_a_thorough_run_repeats_too() -> None:
-    first, second = run_twice(ops=("tanhshrink",), dtypes=("float32",), budget="thorough", directions=("forward",))
+    options = {"dtypes": ("float32",), "budget": "thorough", "directions": ("forward",)}
+    first, second = run_twice(ops=("tanhshrink",), **options)
     assert first == second
 
 
