@@ -22,6 +22,9 @@ from gradcheck_suite.results import Finding, Result
 Floats = npt.NDArray[np.float64]
 
 _INFO: Final = SEVERITIES.index("info")
+_TORCH, _IT = " torch computes ", " it computes "
+"""A custom op is not torch's."""
+
 _TRIED: Final = 12
 """Samples on which rows are called again."""
 
@@ -32,7 +35,8 @@ def with_conduct(result: Result, case: Case, subject: Subject | RowSubject, colu
     """
     if not case.op.custom or result.verdict == "unsupported" or not result.sample:
         return result
-    findings = (*result.findings, *_findings(result, case, subject, column))
+    own = (dataclasses.replace(f, message=f.message.replace(_TORCH, _IT)) for f in result.findings)
+    findings = (*own, *_findings(result, case, subject, column))
     serious = any(f.severity != "info" for f in findings)
     note = result.note
     if not note and is_vacuous(subject, column):

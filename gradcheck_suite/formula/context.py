@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from gradcheck_suite.formula.algorithms import Algorithms
 from gradcheck_suite.formula.dual import DERIVATIVES, Dual, DualField
 from gradcheck_suite.formula.fields import Field
 from gradcheck_suite.formula.tape import (
@@ -28,7 +29,7 @@ from gradcheck_suite.formula.tape import (
 Axis = int | tuple[int, ...] | None
 
 
-class Context:
+class Context(Algorithms):
     """Functions over `Array`s of one field; records where a comparison was a tie or could not be decided.
 
     `clamped` records where a documented clamp holds; `straight` asks for the derivative that does not see it.

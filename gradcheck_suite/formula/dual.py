@@ -52,6 +52,7 @@ class Dual:
 
 # The derivative of each smooth function, written over a field and a scalar of it; `y` is the function's value.
 DERIVATIVES: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "floor": lambda f, x, y: f.zero,
     "exp": lambda f, x, y: y,
     "expm1": lambda f, x, y: f.exp(x),
     # At the end of the domain the derivative is infinite, from the one side that there is.

@@ -1,10 +1,11 @@
 """Scalar arithmetics in which a formula can be evaluated: arb balls and mpmath numbers.
 
-A *field* supplies scalar constructors, comparisons and the smooth one-argument functions.  Everything above it
-(`tape`, `context`) is written once against this interface, so the two arithmetics share no numerical code.
+A *field* supplies scalar constructors, comparisons and the smooth one-argument functions.  Everything above
+it (`tape`, `context`) is written once against this interface, so the two arithmetics share no numerical code.
 
-Every field works in extended reals: log 0 = -inf, exp(-inf) = 0.  A result that does not exist is `nan`; a field never
-raises for a numerical reason, because the branch of a `where` that is not selected is evaluated too.
+Every field works in extended reals: log 0 = -inf, exp(-inf) = 0.  A result that does not exist is `nan`; a
+field never raises for a numerical reason, because the branch of a `where` that is not selected is evaluated
+too.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ import mpmath
 from flint import arb
 from flint import ctx as _flint
 
-# exp(+-2^64) is outside every format by a factor of 2^(2^64), which no product of format numbers brings back; mpmath would
-# take milliseconds for the exponential of a large float64 and seconds for that of 2^5000.
+# exp(+-2^64) is outside every format by a factor of 2^(2^64), which no product of format numbers brings back;
+# mpmath would take milliseconds for the exponential of a large float64 and seconds for that of 2^5000.
 _EXP_LIMIT = mpmath.mpf(2) ** 64
-# erfc(2^60) < 2^-(2^119): no format, and no bound used here, can tell it from 0.  mpmath raises OverflowError there.
+# erfc(2^60) < 2^-(2^119): no format, and no bound used here, can tell it from 0.  mpmath raises OverflowError
+# there.
 _ERFC_LIMIT = mpmath.mpf(2) ** 60
 
 SMOOTH = (
@@ -53,7 +55,9 @@ SMOOTH = (
 
 
 class Field(Protocol):
-    """What `tape` and `context` need from a scalar arithmetic; scalars are opaque objects with + - * and unary -."""
+    """What `tape` and `context` need from a scalar arithmetic; scalars are opaque objects with + - * and
+    unary -.
+    """
 
     name: str
     zero: Any
@@ -217,8 +221,9 @@ class ArbField:
             return arb("inf") if a == 0 else arb("-inf")
         return a.erfcinv() if a > 0 and a < 2 else arb("nan")
 
-    # e^(x^2) erfc x = U(1/2, 1/2, x^2)/sqrt(pi) for x > 0 (NIST DLMF 7.11.5, 13.6.8) loses no digits in the tail, nor do
-    # its derivatives by dU(a, b, z)/dz = -a U(a+1, b+1, z) (DLMF 13.3.22); x < 0 follows from erfc(-x) = 2 - erfc x.
+    # e^(x^2) erfc x = U(1/2, 1/2, x^2)/sqrt(pi) for x > 0 (NIST DLMF 7.11.5, 13.6.8) loses no digits in the
+    # tail, nor do its derivatives by dU(a, b, z)/dz = -a U(a+1, b+1, z) (DLMF 13.3.22); x < 0 follows from
+    # erfc(-x) = 2 - erfc x.
     @staticmethod
     def erfcx(a: arb) -> arb:
         if a > 1:
@@ -282,7 +287,9 @@ def _sinc_series(a: arb, order: int) -> arb:
 
 
 class MpField:
-    """mpmath's floating point at the precision of the caller's `precision(bits)` context; states no error bound."""
+    """mpmath's floating point at the precision of the caller's `precision(bits)` context; states no error
+    bound.
+    """
 
     name = "mpmath"
     zero = mpmath.mpf(0)
@@ -303,7 +310,9 @@ class MpField:
 
     @staticmethod
     def number(value: Any) -> Any:
-        """The exact value of an int, a float (as binary64), a dyadic pair or an mpf, and the midpoint of a ball."""
+        """The exact value of an int, a float (as binary64), a dyadic pair or an mpf, and the midpoint of a
+        ball.
+        """
         if isinstance(value, arb):
             return mpmath.mpf(_dyadic(value)) if value.is_finite() else mpmath.mpf(float(value.mid()))
         return mpmath.mpf(value)
@@ -459,7 +468,9 @@ class MpField:
 
     @staticmethod
     def _erfcx_tail(a: Any, order: int) -> Any:
-        """The asymptotic series sum_k (-1)^k (2k-1)!!/(2^k sqrt(pi)) a^-(2k+1) (DLMF 7.12.1), differentiated termwise."""
+        """The asymptotic series sum_k (-1)^k (2k-1)!!/(2^k sqrt(pi)) a^-(2k+1) (DLMF 7.12.1), differentiated
+        termwise.
+        """
         total, coefficient, k = mpmath.mpf(0), 1 / mpmath.sqrt(mpmath.pi), 0
         while True:
             power = 2 * k + 1

@@ -57,7 +57,7 @@ def test_a_defect_between_two_known_regions_is_new(tmp_path: Path) -> None:
 
 
 def test_scattered_points_may_cluster_in_another_way(tmp_path: Path) -> None:
-    noise = {"kind": "inaccurate", "severity": "minor"}
+    noise: dict[str, Any] = {"kind": "inaccurate", "severity": "minor"}
     before = result(
         finding(-90.0, -80.0, id="gelu::float32::backward::a", points=9, **noise),
         finding(-5.0, -4.0, id="gelu::float32::backward::b", points=9, **noise),
@@ -67,7 +67,7 @@ def test_scattered_points_may_cluster_in_another_way(tmp_path: Path) -> None:
 
 
 def test_a_region_that_fills_up_is_new(tmp_path: Path) -> None:
-    noise = {"kind": "inaccurate", "severity": "minor"}
+    noise: dict[str, Any] = {"kind": "inaccurate", "severity": "minor"}
     before, after = result(finding(points=5, **noise)), result(finding(points=90, **noise))
     told = judged(tmp_path, before, after)
     assert statuses(told) == ["new"]
@@ -98,7 +98,7 @@ def ulp(size: float) -> Witness:
 
 @pytest.mark.parametrize(("new", "status"), [(10.0, "known"), (19.0, "known"), (21.0, "new"), (1e9, "new")])
 def test_the_error_in_a_region_may_grow_within_slack(tmp_path: Path, new: float, status: str) -> None:
-    kind = {"kind": "inaccurate", "severity": "minor"}
+    kind: dict[str, Any] = {"kind": "inaccurate", "severity": "minor"}
     told = judged(
         tmp_path, result(finding(witness=ulp(10.0), **kind)), result(finding(witness=ulp(new), **kind))
     )

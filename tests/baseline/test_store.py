@@ -42,7 +42,7 @@ def test_environments_stand_side_by_side(tmp_path: Path) -> None:
     recorded(tmp_path, result(max_ulp=1.0))
     recorded(tmp_path, result(max_ulp=2.0), environment=THERE)
     data = json.loads((tmp_path / "gelu.json").read_text())
-    assert sorted(data["environments"]) == sorted([HERE["key"], THERE["key"]])
+    assert sorted(data["environments"]) == sorted([str(HERE["key"]), str(THERE["key"])])
     known = baseline(tmp_path).known(result())
     assert known is not None
     assert known.entry.max_ulp == 1.0

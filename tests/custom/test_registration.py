@@ -79,11 +79,11 @@ def test_a_decorator_takes_the_formula_and_returns_it() -> None:
     ops = registry().copy()
     register = Registrar(ops)
 
-    @register("mine", half)
     def formula(m: Any, x: Any) -> Any:
         return m.maximum(x, x / 2)
 
-    assert callable(formula)
+    # As with @register("mine", half) above the definition.
+    assert register("mine", half)(formula) is formula
     assert ops.get("mine").formula is formula
 
 
@@ -114,7 +114,11 @@ def test_without_a_default_variant_all_of_them_are_tried() -> None:
 
 
 def test_rows_along_every_axis() -> None:
-    options = {"like": "softmax", "directions": ["forward"], "domain": lambda p, v: np.isfinite(v["input"])}
+    options: dict[str, Any] = {
+        "like": "softmax",
+        "directions": ["forward"],
+        "domain": lambda p, v: np.isfinite(v["input"]),
+    }
 
     def wide(x: torch.Tensor, dim: int) -> torch.Tensor:
         return torch.softmax(x.double(), dim).to(x.dtype)
@@ -131,7 +135,7 @@ def test_rows_with_a_formula_of_their_own() -> None:
     def op(x: torch.Tensor) -> torch.Tensor:
         return x - x.amax(-1, keepdim=True)
 
-    options = {
+    options: dict[str, Any] = {
         "formula": formula,
         "samples": rows(-1, lengths=(1, 3)),
         "domain": lambda p, v: np.isfinite(v["input"]),
@@ -152,7 +156,7 @@ def test_tensors_by_position_and_labels_by_another_name() -> None:
         kept = m.gather(m.log_softmax(logits), np.maximum(target, 0)[:, None])[:, 0]
         return -kept * m.const((target >= 0).astype(np.int64))
 
-    options = {
+    options: dict[str, Any] = {
         "formula": formula,
         "inputs": ["logits"],
         "samples": labelled_rows(),
@@ -188,7 +192,7 @@ def test_a_constraint_between_tensors() -> None:
     def op(low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
         return torch.where(low < high, high - low, torch.full_like(low, torch.nan))
 
-    options = {"formula": lambda m, low, high: high - low}
+    options: dict[str, Any] = {"formula": lambda m, low, high: high - low}
     ordered = judged("mine", op, domain=lambda p, v: v["low"] < v["high"], **options)
     assert all(r.points > 50 for r in ordered)
     assert not serious(ordered)
@@ -211,7 +215,7 @@ def test_outputs_are_judged_by_themselves() -> None:
     def op(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return x / 2, x * 3
 
-    options = {"outputs": ["half", "double"], "directions": ["forward"]}
+    options: dict[str, Any] = {"outputs": ["half", "double"], "directions": ["forward"]}
     found = judged("mine", op, formula=lambda m, x: (x / 2, x * 2), **options)
     assert [(r.id, r.verdict) for r in found] == [
         ("mine[output=half]::float32::forward", "ok"),
@@ -231,7 +235,10 @@ def test_parameters_of_a_module_are_further_inputs() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x * self.weight
 
-    options = {"formula": lambda m, x, weight: x * weight, "samples": shaped({"x": (2, 3), "weight": (3,)})}
+    options: dict[str, Any] = {
+        "formula": lambda m, x, weight: x * weight,
+        "samples": shaped({"x": (2, 3), "weight": (3,)}),
+    }
     module = Scale()
     found = judged("mine", module, **options)
     assert [r.wrt for r in found] == [None, "x", "weight"]
@@ -268,7 +275,7 @@ def test_a_reference_may_be_an_algorithm() -> None:
             y = (y + x / y) / 2
         return y
 
-    options = {"formula": formula, "domain": lambda p, v: (v["x"] > 0.01) & (v["x"] < 100)}
+    options: dict[str, Any] = {"formula": formula, "domain": lambda p, v: (v["x"] > 0.01) & (v["x"] < 100)}
     assert not serious(judged("mine", torch.sqrt, **options))
     assert serious(judged("mine", lambda x: torch.sqrt(x) * 1.00001, **options))
 
@@ -284,7 +291,7 @@ def test_a_straight_through_gradient_has_a_formula_of_its_own() -> None:
         def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None]:
             return grads[0] * ctx.factor, None
 
-    options = {
+    options: dict[str, Any] = {
         "formula": lambda m, x: m.where(x > 0, 1, 0),
         "gradient": lambda m, x: m.const(1),
         "domain": lambda p, v: np.isfinite(v["x"]),
@@ -295,7 +302,7 @@ def test_a_straight_through_gradient_has_a_formula_of_its_own() -> None:
 
 
 def test_an_op_without_a_gradient() -> None:
-    options = {"formula": lambda m, x: m.maximum(x, 0), "landmarks": [0.0]}
+    options: dict[str, Any] = {"formula": lambda m, x: m.maximum(x, 0), "landmarks": [0.0]}
 
     def detached(x: torch.Tensor) -> torch.Tensor:
         return torch.relu(x).detach()
@@ -346,7 +353,7 @@ def test_samples_of_ones_own() -> None:
     def formula(m: Any, x: Any, *, k: int) -> Any:
         return x[:, k]
 
-    options = {"formula": formula, "samples": samples}
+    options: dict[str, Any] = {"formula": formula, "samples": samples}
     assert not serious(judged("mine", lambda x, k: x[:, k], **options))
     assert serious(judged("mine", lambda x, k: x[:, 0], **options))
 

@@ -35,6 +35,7 @@ squared_relu.register_autograd(_backward, setup_context=_save)
 def pytest_gradcheck_register(register: Callable[..., Any]) -> None:
     """The op as programs call it."""
 
-    @register("squared_relu", torch.ops.gradcheck_examples.squared_relu, landmarks=[0.0])
-    def _(m: Any, x: Any) -> Any:
+    def formula(m: Any, x: Any) -> Any:
         return m.maximum(x, 0) ** 2
+
+    register("squared_relu", torch.ops.gradcheck_examples.squared_relu, formula=formula, landmarks=[0.0])

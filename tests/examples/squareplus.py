@@ -28,8 +28,8 @@ class SquareplusLosingTail(torch.autograd.Function):
     def backward(ctx: Any, *grads: torch.Tensor) -> torch.Tensor:
         (x,) = ctx.saved_tensors
         wide, g = x.float(), grads[0].float()
-        s = torch.hypot(wide, torch.full_like(wide, 2.0))
-        return (g * ((1 + wide / s) / 2)).to(x.dtype)
+        slope: torch.Tensor = (1 + wide / torch.hypot(wide, torch.full_like(wide, 2.0))) / 2
+        return (g * slope).to(x.dtype)
 
 
 class Squareplus(SquareplusLosingTail):

@@ -47,7 +47,9 @@ def run(project: pytest.Pytester, *arguments: str) -> pytest.RunResult:
 
 
 @pytest.mark.parametrize("spread", [(), ("-n2",)])
-def test_what_is_recorded_is_known_and_what_is_new_fails(project: pytest.Pytester, spread: tuple[str, ...]) -> None:
+def test_what_is_recorded_is_known_and_what_is_new_fails(
+    project: pytest.Pytester, spread: tuple[str, ...]
+) -> None:
     project.runpytest_inprocess(*ARGUMENTS).assert_outcomes(passed=1, failed=1)
     recorded = run(project, RECORD, *spread)
     recorded.assert_outcomes(passed=1, xfailed=1)
@@ -124,7 +126,9 @@ def test_a_missing_baseline_is_told_first(project: pytest.Pytester) -> None:
 
 
 def test_options_in_the_configuration(project: pytest.Pytester) -> None:
-    project.makeini("[pytest]\ngradcheck_baseline = base\ngradcheck_ops = custom\ngradcheck_dtypes = float32\n")
+    project.makeini(
+        "[pytest]\ngradcheck_baseline = base\ngradcheck_ops = custom\ngradcheck_dtypes = float32\n"
+    )
     arguments = ("--gradcheck", "--gradcheck-in-process")
     project.runpytest_inprocess(*arguments, RECORD).assert_outcomes(passed=1, xfailed=1)
     project.runpytest_inprocess(*arguments).assert_outcomes(passed=2, xfailed=1)

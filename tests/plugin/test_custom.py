@@ -1,0 +1,99 @@
+"""Custom ops in pytest runs, in the process of their own: they behave like any test."""
+
+from __future__ import annotations
+
+import pytest
+
+OPS = """
+import os
+import torch
+
+def dies(x):
+    os.abort()
+
+def wrong(x):
+    return torch.relu(x) * 1.001
+
+def pytest_gradcheck_register(register):
+    options = {"like": "relu", "dtypes": ["float32"], "directions": ["forward"]}
+    for name, function in {"right": torch.relu, "wrong": wrong, "dies": dies}.items():
+        register(name, function, **options)
+"""
+RUN = ("--gradcheck", "--gradcheck-ops=custom", "--gradcheck-budget=quick", "--assert=plain")
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester) -> pytest.Pytester:
+    pytester.makeconftest(OPS)
+    return pytester
+
+
+@pytest.mark.parametrize("spread", [(), ("-n2",)])
+def test_a_crash_costs_one_case(project: pytest.Pytester, spread: tuple[str, ...]) -> None:
+    result = project.runpytest_subprocess(*RUN, *spread, "--gradcheck-json=out.json")
+    result.assert_outcomes(passed=1, failed=2)
+    text = result.stdout.str()
+    assert "dies float32 forward ended the process by signal SIGABRT at conftest.py:5 in dies" in text
+    assert "conftest.wrong is defined at conftest.py:7" in text
+    assert "it computes" in text
+
+
+def test_last_failed_and_keywords(project: pytest.Pytester) -> None:
+    project.runpytest_subprocess(*RUN, "-k", "wrong or right").assert_outcomes(
+        passed=1, failed=1, deselected=1
+    )
+    again = project.runpytest_subprocess(*RUN, "--lf")
+    again.assert_outcomes(failed=1)
+    project.runpytest_subprocess("--gradcheck", "gradcheck::right::float32::forward").assert_outcomes(
+        passed=1
+    )
+
+
+def test_in_process_for_a_debugger(project: pytest.Pytester) -> None:
+    result = project.runpytest_subprocess(*RUN, "--gradcheck-in-process", "-k", "wrong")
+    result.assert_outcomes(failed=1, deselected=2)
+
+
+def test_an_op_that_no_file_registers_runs_here_and_says_so(project: pytest.Pytester) -> None:
+    project.makeconftest(
+        """
+        import torch
+
+        class Plugin:
+            def pytest_gradcheck_register(self, register):
+                register("mine", torch.relu, like="relu", dtypes=["float32"], directions=["forward"])
+
+        def pytest_configure(config):
+            config.pluginmanager.register(Plugin(), "of-an-object")
+        """
+    )
+    result = project.runpytest_subprocess(*RUN)
+    result.assert_outcomes(passed=1)
+    assert (
+        "custom ops ran in this process, unprotected: mine is not registered by a file" in result.stdout.str()
+    )
+
+
+def test_a_mistake_in_a_registration_is_a_usage_error(project: pytest.Pytester) -> None:
+    project.makeconftest("def pytest_gradcheck_register(register):\n    import nowhere_to_be_found\n")
+    result = project.runpytest_subprocess(*RUN)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    text = result.stderr.str()
+    assert "cannot register its ops: ModuleNotFoundError" in text
+    assert "(conftest.py:2)" in text
+    assert "Traceback" not in text
+
+
+def test_a_library_ships_its_registrations(project: pytest.Pytester) -> None:
+    project.makeconftest("")
+    project.makepyfile(
+        mylib="import torch\n\ndef register(register):\n"
+        "    register('shipped', torch.relu, like='relu', dtypes=['float32'], directions=['forward'])\n"
+    )
+    folder = project.mkdir("mylib-1.0.dist-info")
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: mylib\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text("[gradcheck_suite.register]\nmylib = mylib:register\n")
+    project.syspathinsert()
+    result = project.runpytest_subprocess(*RUN)
+    result.assert_outcomes(passed=1)
+    assert "unprotected" not in result.stdout.str()
