@@ -91,18 +91,20 @@ def reproducer(
     tangents: Mapping[str, Floats],
     exact: str,
     path: str,
+    outputs: int = 1,
 ) -> str:
-    """Python that runs with torch alone and prints the computed entry beside the exact one."""
+    """Python that runs with torch alone and prints the computed entry beside the exact one.
+
+    Several outputs are one flat tensor, and `index` counts in it where the direction is forward.
+    """
     lines = ["import torch", *import_lines(op), ""]
     for name, value in sample.inputs.items():
-        made = tensor_code(value, dtype)
-        if path == "strided" and value.ndim:
-            made = f"torch.stack([t := {made}, t], -1)[..., 0]"
+        made = _laid_out(value, dtype, path)
         grad = "" if direction == "forward" else ".requires_grad_()"
         lines.append(f"{name} = {made}{grad}")
-    extras = [f"{n}={tensor_code(x, dtype)}" for n, x in sample.extra.items()]
-    options = [f"{n}={v!r}" for n, v in variant.items() if n not in sample.inputs and n not in sample.extra]
-    lines.append(f"y = {_call(op.callable_name, list(sample.inputs), extras, options)}")
+    lines.append(_call(op, variant, sample, dtype, path))
+    if outputs > 1:
+        lines.append("y = torch.cat([t.reshape(-1) for t in y])")
     shown = "y"
     if direction != "forward":
         shown = _gradient_lines(lines, list(sample.inputs), direction, wrt, cotangent, tangents, dtype)
@@ -115,11 +117,34 @@ def reproducer(
     return "\n".join(lines) + "\n"
 
 
-def _call(name: str, inputs: list[str], extras: list[str], options: list[str]) -> str:
-    """A functional takes everything at once; a module, whose name is a class's, its options first."""
+def _option(value: Any) -> str:
+    return repr(value) if not isinstance(value, float) else _number(hex_of(value))
+
+
+def _laid_out(value: Any, dtype: str, path: str) -> str:
+    """An argument in the layout of the path."""
+    made = tensor_code(value, dtype)
+    apart = path == "strided" and isinstance(value, np.ndarray) and value.ndim and value.dtype == np.float64
+    return f"torch.stack([t := {made}, t], -1)[..., 0]" if apart else made
+
+
+def _call(op: Op, variant: Mapping[str, Any], sample: Sample, dtype: str, path: str) -> str:
+    """The lines that compute y, as the op writes them or as a plain call.
+
+    A functional takes everything at once; a module, whose name is a class's, its options first.
+    """
+    extras = {n: _laid_out(x, dtype, path) for n, x in sample.extra.items()}
+    options = {n: _option(v) for n, v in variant.items() if n not in sample.inputs and n not in extras}
+    if op.code is not None:
+        return op.code({**{n: n for n in sample.inputs}, **extras, **options})
+    # A tensor that only some variants take goes by its name.
+    inputs = [f"{n}={n}" if n in variant else n for n in sample.inputs]
+    rest = [f"{n}={text}" for n, text in extras.items()]
+    named = [f"{n}={text}" for n, text in options.items()]
+    name = op.callable_name
     if name.rpartition(".")[2][:1].isupper():
-        return f"{name}({', '.join(options)})({', '.join([*inputs, *extras])})"
-    return f"{name}({', '.join([*inputs, *extras, *options])})"
+        return f"y = {name}({', '.join(named)})({', '.join([*inputs, *rest])})"
+    return f"y = {name}({', '.join([*inputs, *rest, *named])})"
 
 
 def _gradient_lines(
@@ -134,10 +159,13 @@ def _gradient_lines(
     which = names.index(wrt or names[0])
     lines.append(f"cotangent = {tensor_code(cotangent, dtype)}")
     inputs = ", ".join(names)
-    more = ", create_graph=True" if direction == "double-backward" else ""
-    lines.append(f"g = torch.autograd.grad(y, [{inputs}], cotangent{more})")
+    unused = "allow_unused=True, materialize_grads=True"
     if direction != "double-backward":
+        lines.append(f"g = torch.autograd.grad(y, [{inputs}], cotangent, {unused})")
         return f"g[{which}]"
+    lines.append(f"g = torch.autograd.grad(y, [{inputs}], cotangent, create_graph=True, {unused})")
     seeds = ", ".join(tensor_code(t, dtype) for t in tangents.values())
-    lines.append(f"gg = torch.autograd.grad(g, [{inputs}], [{seeds}])")
+    lines.append(f"moving = [(d, v) for d, v in zip(g, [{seeds}]) if d.requires_grad]")
+    pairs = "[d for d, _ in moving], [" + inputs + "], [v for _, v in moving]"
+    lines.append(f"gg = torch.autograd.grad({pairs}, {unused})")
     return f"gg[{which}]"

@@ -306,7 +306,10 @@ class RowRunner:
         return confirmed.decimal, f"mpmath@{confirmed.bits}" if confirmed.agrees else None
 
     def _reproducer(self, judged: RowJudged, i: int, exact: str) -> str:
-        sample = self.subject.samples[judged.owner[i]]
+        k = int(judged.owner[i])
+        sample = self.subject.samples[k]
+        outputs = len(self.subject.called(k, judged.path, judged.cotangent).shapes)
+        flat = outputs > 1 and self.wrt is None
         return reproducer(
             self.case.op,
             self.case.variant,
@@ -314,8 +317,9 @@ class RowRunner:
             dtype=self.case.dtype,
             direction=self.case.direction,
             wrt=self.wrt,
-            index=self.index(judged, i),
+            index=(int(judged.entry[i]),) if flat else self.index(judged, i),
             cotangent=self.cotangent(judged, i),
+            outputs=outputs,
             tangents={
                 n: cotangents.direction(np.size(x)).reshape(np.shape(x)) for n, x in sample.inputs.items()
             },

@@ -6,7 +6,7 @@ torch.nn.MultiheadAttention, version 2.13.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -275,6 +275,36 @@ def separate_call(
     return _only_tensors(found)
 
 
+_FUNCTION = "torch.nn.functional.multi_head_attention_forward"
+
+
+def _packed_code(texts: Mapping[str, str]) -> str:
+    bias = f"torch.cat([query_bias, {texts['key_bias']}, value_bias])"
+    zeros, heads = texts.get("add_zero_attn", "False"), texts.get("num_heads", "2")
+    return _multi_head_code(
+        texts,
+        f"{heads}, in_proj_weight, {bias}, None, None, {zeros}, 0.0, out_proj_weight, out_proj_bias",
+        (*_PACKED, "key_bias", "add_zero_attn", "num_heads"),
+    )
+
+
+def _separate_code(texts: Mapping[str, str]) -> str:
+    own = [f"{n}_proj_weight={n}_proj_weight" for n in "qkv"]
+    return _multi_head_code(
+        texts,
+        f"2, None, None, bias_k, bias_v, False, 0.0, out_proj_weight, None, use_separate_proj_weight=True, "
+        f"{', '.join(own)}",
+        _SEPARATE,
+    )
+
+
+def _multi_head_code(texts: Mapping[str, str], positional: str, known: tuple[str, ...]) -> str:
+    """The call, and of its two results those that are tensors."""
+    rest = [f"{n}={t}" for n, t in texts.items() if n not in known]
+    given = ", ".join(["query, key, value, query.shape[-1]", positional, *rest])
+    return f"y = {_FUNCTION}({given})" + ("[0]" if texts.get("need_weights") == "False" else "")
+
+
 _EMBEDDING, _QUERIES, _KEYS = 4, 2, 3
 
 
@@ -328,12 +358,19 @@ def _separate_samples(params: Params, fmt: Format, *, budget: str, seed: int) ->
         yield Sample(inputs=inputs, extra=extra, label=case.label, probe=case.probe, at=case.at)
 
 
+_PACKED = (*_TRIPLE, "in_proj_weight", "query_bias", "value_bias", "out_proj_weight", "out_proj_bias")
+_SEPARATE = (
+    *_TRIPLE, "q_proj_weight", "k_proj_weight", "v_proj_weight", "bias_k", "bias_v", "out_proj_weight",
+)  # fmt: skip
+
+
 @operation(
     multi_head_call,
+    code=_packed_code,
     family="attention",
-    callable_name="torch.nn.functional.multi_head_attention_forward",
+    callable_name=_FUNCTION,
     covers=("torch.nn.MultiheadAttention",),
-    inputs=(*_TRIPLE, "in_proj_weight", "query_bias", "value_bias", "out_proj_weight", "out_proj_bias"),
+    inputs=_PACKED,
     extras=("key_bias", "attn_mask", "key_padding_mask"),
     variants=[
         {"need_weights": False},
@@ -383,15 +420,14 @@ def multi_head_attention(
 
 @operation(
     separate_call,
+    code=_separate_code,
     family="attention",
-    callable_name="torch.nn.functional.multi_head_attention_forward",
-    inputs=(
-        *_TRIPLE, "q_proj_weight", "k_proj_weight", "v_proj_weight", "bias_k", "bias_v", "out_proj_weight",
-    ),
+    callable_name=_FUNCTION,
+    inputs=_SEPARATE,
     extras=("attn_mask", "key_padding_mask"),
     variants=[{"need_weights": False}],
     samples=_separate_samples,
-)  # fmt: skip
+)
 def multi_head_attention_separate(
     m: Context,
     query: Array,

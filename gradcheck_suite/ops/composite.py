@@ -7,7 +7,7 @@ approximation for GPUs".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -87,6 +87,32 @@ def adaptive_log_prob_call(
     return module.log_prob(input)
 
 
+def _module_lines(texts: Mapping[str, str]) -> str:
+    """The module with the weights of the sample in the place of its parameters."""
+    cutoffs, div_value = texts.get("cutoffs", "(2, 4)"), texts.get("div_value", "2.0")
+    biased = "head_bias" in texts
+    given = ["'head.weight': head", *(f"'tail.{i}.{j}.weight': tail_{i}_{j}" for i in (0, 1) for j in (0, 1))]
+    if biased:
+        given.append("'head.bias': head_bias")
+    arguments = f"{_FEATURES}, {_CLASSES}, {cutoffs}, {div_value}, {biased}"
+    return f"module = torch.nn.AdaptiveLogSoftmaxWithLoss({arguments})\nweights = {{{', '.join(given)}}}\n"
+
+
+def _adaptive_code(texts: Mapping[str, str]) -> str:
+    called = f"torch.func.functional_call(module, weights, (input, {texts['target']}))"
+    return f"{_module_lines(texts)}y = {called}"
+
+
+def _log_prob_code(texts: Mapping[str, str]) -> str:
+    return (
+        f"{_module_lines(texts)}for name, value in weights.items():\n"
+        "    owner, _, leaf = name.rpartition('.')\n"
+        "    delattr(module.get_submodule(owner), leaf)\n"
+        "    setattr(module.get_submodule(owner), leaf, value)\n"
+        "y = module.log_prob(input)"
+    )
+
+
 def _weights(fmt: Format, params: Params, head: Any) -> dict[str, Any]:
     shapes = _sizes(params["cutoffs"], float(params["div_value"]))
     made = {name: filled(*shape, shift) / 2 for shift, (name, shape) in enumerate(shapes.items())}
@@ -130,6 +156,7 @@ def _log_prob_samples(
 
 @operation(
     adaptive_log_prob_call,
+    code=_log_prob_code,
     family="activation",
     callable_name="torch.nn.AdaptiveLogSoftmaxWithLoss.log_prob",
     inputs=("input", *_LAYERS),
@@ -164,6 +191,7 @@ def adaptive_log_prob(
 
 @operation(
     adaptive_call,
+    code=_adaptive_code,
     family="loss",
     callable_name="torch.nn.AdaptiveLogSoftmaxWithLoss",
     inputs=("input", *_LAYERS),
@@ -217,6 +245,17 @@ def chunked_call(
     policy: Any = acc_policy
     chosen = nn.LinearCrossEntropyOptions(batch_chunk_size=batch_chunk_size, acc_policy=policy)
     return _linear(*tensors, target, options=chosen, **options)
+
+
+def _chunked_code(texts: Mapping[str, str]) -> str:
+    own = {"batch_chunk_size": "2", "acc_policy": "'auto'"} | {
+        n: t for n, t in texts.items() if n in ("batch_chunk_size", "acc_policy")
+    }
+    options = ", ".join(f"{n}={t}" for n, t in own.items())
+    rest = [f"{n}={t}" for n, t in texts.items() if n not in (*own, "input", "linear_weight")]
+    chosen = f"options=torch.nn.LinearCrossEntropyOptions({options})"
+    given = ", ".join(["input", "linear_weight", *rest, chosen])
+    return f"y = torch.nn.functional.linear_cross_entropy({given})"
 
 
 def linear_call(*tensors: torch.Tensor, target: torch.Tensor, **options: Any) -> torch.Tensor:
@@ -319,6 +358,7 @@ def _logits(input: Array, linear_weight: Array, linear_bias: Any) -> Array:
 
 @operation(
     chunked_call,
+    code=_chunked_code,
     family="loss",
     callable_name="torch.nn.functional.linear_cross_entropy",
     inputs=("input", "linear_weight"),

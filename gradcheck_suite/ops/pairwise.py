@@ -5,7 +5,7 @@ Sources: the documentation pages of torch.nn and torch.nn.functional, version 2.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import inf
 from typing import Any
 
@@ -53,7 +53,7 @@ def _cosine_samples(params: Params, fmt: Format, *, budget: str, seed: int) -> I
         x, y = _laid(pair.x, dim), _laid(pair.y, dim)
         yield Sample(inputs={"x1": x, "x2": y}, label=pair.label, probe=pair.probe, at=pair.at)
     for value in near(fmt, eps / 5, 1 if dim == 1 else 0):
-        # 3, 4, 5: the norm is eps to within an ulp. The vector is no axis, along which a cosine never changes.
+        # 3, 4, 5: the norm is eps to within an ulp. Along an axis a cosine would never change.
         x, y = np.asarray(round_to(value * np.array([3.0, 4.0]), fmt)), np.array([0.5, -1.0])
         yield Sample(
             inputs={"x1": _laid(x, dim), "x2": _laid(y, dim)},
@@ -261,6 +261,9 @@ def _triplet_batches(fmt: Format) -> Iterator[Sample]:
         yield Sample(inputs=inputs, label=label, probe="batch", at=float(len(group)))
 
 
+_VECTORS = ("anchor", "positive", "negative")
+
+
 def _hinge(m: Context, positive: Array, negative: Array, margin: Any, reduction: str) -> Array:
     return reduced(m, m.relu(positive - negative + margin), reduction)
 
@@ -333,8 +336,16 @@ def _with_distance_module(distance_function: str = "default", **options: Any) ->
     return nn.TripletMarginWithDistanceLoss(distance_function=chosen, **options)
 
 
+def _with_distance_code(texts: Mapping[str, str]) -> str:
+    chosen = _DISTANCES[texts.get("distance_function", "'default'").strip("'")][1]
+    rest = [f"{n}={v}" for n, v in texts.items() if n not in (*_VECTORS, "distance_function")]
+    given = ", ".join([*_VECTORS, f"distance_function={chosen}", *rest])
+    return f"y = torch.nn.functional.triplet_margin_with_distance_loss({given})"
+
+
 @operation(
     with_distance,
+    code=_with_distance_code,
     family="loss",
     callable_name="torch.nn.functional.triplet_margin_with_distance_loss",
     module=_with_distance_module,

@@ -25,10 +25,10 @@ class Source:
 class Sample:
     """One call of an op that is not pointwise: values of the dtype in float64 arrays of any shape.
 
-    `inputs` are the differentiable tensors by name, in the op's order.  `extra` holds the other arguments: integer and
-    boolean arrays go to torch as such, float arrays as tensors of the dtype and to the formula as exact arrays.
-    `label` says what is hard about it ("two entries tie at the maximum, length 17"); `probe` and `at` place it on a
-    curve through the input space ("gap between the top two logits", 12.5).
+    `inputs` are the differentiable tensors by name, in the op's order.  `extra` holds the other arguments:
+    integer and boolean arrays go to torch as such, float arrays as tensors of the dtype and to the formula as
+    exact arrays. `label` says what is hard about it ("two entries tie at the maximum, length 17"); `probe`
+    and `at` place it on a curve through the input space ("gap between the top two logits", 12.5).
     """
 
     inputs: dict[str, Any]
@@ -42,21 +42,24 @@ class Sample:
 class Op:
     """One op: the callable under test, its exact definition, and where it is hard.
 
-    `call(*inputs, **params)` is the torch callable.  `formula(m, *inputs, **params)` is its definition in exact real
-    arithmetic; parameters that are floats reach it as exact arrays, everything else as it is.  `inputs` names the
-    differentiable tensors in order; `extras` further tensors, which both take by keyword.  `optional` maps the tensors
-    that only some variants take, by setting the parameter of that name to "tensor", to whether they are differentiable.
+    `call(*inputs, **params)` is the torch callable.  `formula(m, *inputs, **params)` is its definition in
+    exact real arithmetic; parameters that are floats reach it as exact arrays, everything else as it is.
+    `inputs` names the differentiable tensors in order; `extras` further tensors, which both take by keyword.
+    `optional` maps the tensors that only some variants take, by setting the parameter of that name to
+    "tensor", to whether they are differentiable.
 
     `landmarks(params)` lists the inputs where something happens: kinks, jumps, thresholds, saturation points.
-    With several inputs these belong to the first one; `partners(params)` lists such values of the others by name, and
-    `offsets(params)` the distances between the first two where something happens.
-    `documented(params, values)` marks inputs (float64 arrays by name) where the documentation states a deviation from
-    the definition.  `domain(params, values)` marks the inputs for which the op is defined at all.
-    `module(**params)`, `inplace(x, **params)` and `out(x, out=..., **params)` are further ways of calling it.
-    `pointwise` ops map entries to entries; the others state `samples(params, fmt, budget=..., seed=...)`, the calls to
-    judge.  `twins` are callables that must agree with `call`, and `covers` further public names, such as a module's,
-    that the record stands for.  `against` is one that `call` may be `against_factor`
-    times worse than, and `devices` the only kinds of device that it runs on (all, where there is none).
+    With several inputs these belong to the first one; `partners(params)` lists such values of the others by
+    name, and `offsets(params)` the distances between the first two where something happens.
+    `documented(params, values)` marks inputs (float64 arrays by name) where the documentation states a
+    deviation from the definition.  `domain(params, values)` marks the inputs for which the op is defined at
+    all. `module(**params)`, `inplace(x, **params)` and `out(x, out=..., **params)` are further ways of
+    calling it. `pointwise` ops map entries to entries; the others state `samples(params, fmt, budget=...,
+    seed=...)`, the calls to judge.  `twins` are callables that must agree with `call`, and `covers` further
+    public names, such as a module's, that the record stands for.  `code(texts)` writes the lines of a
+    reproducer that compute y, from the source texts of all arguments by name, where `callable_name` alone
+    does not.  `against` is one that `call` may be `against_factor` times worse than, and `devices` the only
+    kinds of device that it runs on (all, where there is none).
     """
 
     name: str
@@ -81,6 +84,7 @@ class Op:
     out: Callable[..., Any] | None = None
     twins: tuple[Callable[..., Any], ...] = ()
     covers: tuple[str, ...] = ()
+    code: Callable[[Mapping[str, str]], str] | None = None
     dtypes: tuple[str, ...] = tuple(FORMATS)
     directions: tuple[str, ...] = ("forward", "backward", "double-backward")
     structural: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ torch.nn.functional.gumbel_softmax, version 2.13.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -46,6 +46,16 @@ def rrelu_call(input: torch.Tensor, *, slope: torch.Tensor, seed: int, **options
         return F.rrelu(input, training=True, **options)
 
 
+def _seeded_code(function: str, noise: str, *options: str) -> Callable[[Mapping[str, str]], str]:
+    """A call of the op right after the seed that its noise was drawn from."""
+
+    def code(texts: Mapping[str, str]) -> str:
+        given = [t if t == n else f"{n}={t}" for n, t in texts.items() if n not in ("seed", noise)]
+        return f"torch.manual_seed({texts['seed']})\ny = {function}({', '.join([*given, *options])})"
+
+    return code
+
+
 def _slopes(values: Any, fmt: Format, lower: float, upper: float) -> Any:
     def noise(x: torch.Tensor) -> torch.Tensor:
         out = torch.empty_like(x)
@@ -77,6 +87,7 @@ def _rrelu_samples(params: Params, fmt: Format, *, budget: str, seed: int) -> It
 @operation(
     rrelu_call,
     name="rrelu_training",
+    code=_seeded_code("torch.nn.functional.rrelu", "slope", "training=True"),
     family="activation",
     callable_name="torch.nn.functional.rrelu",
     extras=("slope", "seed"),
@@ -128,6 +139,7 @@ def _gumbel_rows(fmt: Format, *, full: bool) -> Iterator[Row]:
 
 @operation(
     gumbel_call,
+    code=_seeded_code("torch.nn.functional.gumbel_softmax", "gumbels"),
     family="activation",
     callable_name="torch.nn.functional.gumbel_softmax",
     inputs=("logits",),
