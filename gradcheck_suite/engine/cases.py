@@ -32,13 +32,15 @@ class Case:
 
     @property
     def order(self) -> int:
-        """The order of derivative to compute: forward and backward share one call, where the op has a backward."""
+        """The order of derivative to compute: forward and backward share one call, where the op has a
+        backward.
+        """
         if self.direction == "double-backward":
             return 2
         return 1 if self.direction == "backward" or "backward" in self.op.directions else 0
 
     def alone(self) -> Case:
-        """The same case of the op without its derivatives: what judges a value whose gradient cannot be had."""
+        """The same case without derivatives: what judges a value whose gradient cannot be had."""
         return replace(self, op=replace(self.op, directions=("forward",)))
 
 
@@ -61,4 +63,9 @@ def _cases(ops: Sequence[Op], dtypes: Sequence[str], directions: Sequence[str]) 
             for dtype in dtypes:
                 for direction in directions:
                     if dtype in op.dtypes and direction in op.directions:
-                        yield Case(op=at_variant(op, variant), variant=dict(variant), dtype=dtype, direction=direction)
+                        yield Case(
+                            op=at_variant(op, variant),
+                            variant=dict(variant),
+                            dtype=dtype,
+                            direction=direction,
+                        )

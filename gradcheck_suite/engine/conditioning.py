@@ -1,8 +1,9 @@
-"""The second ruler: is a computed value inside the range of exact results of inputs moved by their own rounding?
+"""The second ruler: is a computed value inside the range of exact results of inputs moved by their own
+rounding?
 
-A value inside that range is ill-conditioned, not wrong: no algorithm that rounds its inputs, parameters or cotangent
-once could be asked for more.  The range is of exact *results*; magnitudes of intermediate values of a formula never
-enter, or a cancelling formula would excuse itself.
+A value inside that range is ill-conditioned, not wrong: no algorithm that rounds its inputs, parameters or
+cotangent once could be asked for more.  The range is of exact *results*; magnitudes of intermediate values of
+a formula never enter, or a cancelling formula would excuse itself.
 """
 
 from __future__ import annotations
@@ -46,9 +47,9 @@ def excused(
 ) -> Bools:
     """Which of the points hold a computed value inside the range of the exact column.
 
-    `formula` takes the inputs and, by keyword, the real parameters `reals`; `scale` is the cotangent.  Every entry of
-    `inputs` moves, whether or not it is in `wrt`, and so does every parameter.
-    `inputs` and `computed` are the failing points only; `centre` is their exact lower and upper value.  NaN is never
+    `formula` takes the inputs and, by keyword, the real parameters `reals`; `scale` is the cotangent.  Every
+    entry of `inputs` moves, whether or not it is in `wrt`, and so does every parameter. `inputs` and
+    `computed` are the failing points only; `centre` is their exact lower and upper value.  NaN is never
     inside; points with an infinite or NaN input are never excused, for nothing moves them.
     """
     lowest, highest = round_exact(centre[0], fmt), round_exact(centre[1], fmt)
@@ -59,10 +60,13 @@ def excused(
         where = np.flatnonzero(movable & ~inside)
         if not len(where):
             break
-        # Many corners in one evaluation where there are few points; what is inside already needs no more of them.
+        # Many corners in one evaluation where there are few points; what is inside already needs no more of
+        # them.
         now = corners[: max(_BATCH // len(where), 1)]
         corners = corners[len(now) :]
-        quantities = {n: x[where] for n, x in inputs.items()} | {n: np.full(len(where), v) for n, v in reals.items()}
+        quantities = {n: x[where] for n, x in inputs.items()} | {
+            n: np.full(len(where), v) for n, v in reals.items()
+        }
         for value in _at_corners(formula, quantities, now, fmt, column, wrt, order, scale):
             lowest[where] = np.fmin(lowest[where], value)
             highest[where] = np.fmax(highest[where], value)
@@ -97,7 +101,9 @@ def _at_corners(
 
 
 def _patterns(quantities: int) -> Iterator[tuple[int, ...]]:
-    """Sign patterns of the moves: every corner for up to four quantities, beyond that a dozen corners and each alone."""
+    """Sign patterns of the moves: every corner for up to four quantities, beyond that a dozen corners and
+    each alone.
+    """
     if quantities <= 4:
         yield from itertools.product((-1, 1), repeat=quantities)
         return
@@ -118,7 +124,8 @@ def _times(value: float, factor: tuple[int, int]) -> Any:
 
 
 def widened(lowest: Floats, highest: Floats, relative: float, fmt: Format) -> tuple[Floats, Floats]:
-    """The ends moved outwards by a part of themselves and rounded: the |output| in S = |output| + sum |z d output/d z|.
+    """The ends moved outwards by a part of themselves and rounded: the |output| in S = |output| + sum |z d
+    output/d z|.
 
     For a gradient it is the cotangent that moves; for a value it is the rounding of the result, C times.
     """

@@ -44,10 +44,11 @@ def confirm(
     scale: float = 1.0,
     tie: bool = False,
 ) -> Confirmed:
-    """Compute `column` at one point by mpmath, raising the precision until it agrees with `stated` (one entry).
+    """Compute `column` at one point by mpmath, raising the precision until it agrees with `stated` (one
+    entry).
 
-    At a tie the gradient is taken at the point, then also on every side, with and without the documented clamps, and
-    the nearest is compared.
+    At a tie the gradient is taken at the point, then also on every side, with and without the documented
+    clamps, and the nearest is compared.
     """
     bits = confirmation_bits([x for x in point.values() if np.isfinite(x)])
     set_valued = tie and column != "value"
@@ -71,7 +72,7 @@ def confirm(
 
 
 def digits(value: Any, fmt: Format, point: Mapping[str, float]) -> str:
-    """25 digits; at an infinite input only the element of the format that the limit rounds to has a meaning."""
+    """25 digits; at an infinite input only the element that the limit rounds to has a meaning."""
     if mpmath.isnan(value):
         return "nan"
     # What cancellation leaves of an exact 0 lies below every format, whatever the cotangent.
@@ -122,6 +123,9 @@ def agrees(value: Any, stated: Exact, fmt: Format, slack: float) -> bool:
     """Within `slack` ulp of the format, or both past its overflow limit."""
     want = _as_mpf(stated)
     if mpmath.isinf(want) or abs(want) > mpmath.mpf(2) ** (fmt.emax + 2):
-        return bool(abs(value) > mpmath.mpf(2) ** (fmt.emax + 1) * (1 - mpmath.mpf(2) ** -60)) and value * want > 0
+        return (
+            bool(abs(value) > mpmath.mpf(2) ** (fmt.emax + 1) * (1 - mpmath.mpf(2) ** -60))
+            and value * want > 0
+        )
     size = mpmath.mpf(2) ** (max(mpmath.mag(want) if want else fmt.emin, fmt.emin + 1) - fmt.precision)
     return bool(abs(value - want) <= size * slack)

@@ -42,7 +42,9 @@ def explain(
     called = at_variant(op, chosen)
     if not called.pointwise:
         sample = sample_of(called, chosen, inputs, fmt)
-        cases = [Case(op=called, variant=chosen, dtype=dtype, direction=direction) for direction in directions]
+        cases = [
+            Case(op=called, variant=chosen, dtype=dtype, direction=direction) for direction in directions
+        ]
         return [found for case in cases for found in explain_sample(case, sample, settings)]
     known = (*op.inputs, *op.extras, *op.optional)
     unknown = [n for n in inputs if n not in known]
@@ -102,7 +104,9 @@ def _one(
 
 def _condition(points: Any, point: Mapping[str, Any], column: str) -> float | None:
     """sum |x f'/f| of the column: how relative changes of the inputs are amplified in the result."""
-    following = {"value": "d:", "d:": "dd:"}.get("value" if column == "value" else column.partition(":")[0] + ":")
+    following = {"value": "d:", "d:": "dd:"}.get(
+        "value" if column == "value" else column.partition(":")[0] + ":"
+    )
     slopes = {n: f"{following}{n}" for n in point if following and f"{following}{n}" in points.columns}
     if not slopes or (column != "value" and len(point) > 1):
         return None
@@ -113,10 +117,15 @@ def _condition(points: Any, point: Mapping[str, Any], column: str) -> float | No
     return size if np.isfinite(size) else None
 
 
-def _sentence(case: Case, kind: str | None, verdict: str, v: Any, inputs: dict[str, float], got: float, w: Any) -> str:
+def _sentence(
+    case: Case, kind: str | None, verdict: str, v: Any, inputs: dict[str, float], got: float, w: Any
+) -> str:
     what = wording.quantity(case.direction)
     if kind is None:
-        reason = {"undefined": "nothing is judged: the exact result is undefined there", "ok": "nothing wrong"}
+        reason = {
+            "undefined": "nothing is judged: the exact result is undefined there",
+            "ok": "nothing wrong",
+        }
         return f"{case.op.label(case.variant)} {case.dtype}: {what}: {reason.get(verdict, verdict)}."
     text = wording.sentence(
         case.op.label(case.variant),

@@ -1,4 +1,6 @@
-"""From verdicts on points to findings: intervals of a probe with one kind and severity each, worded for people."""
+"""From verdicts on points to findings: intervals of a probe with one kind and severity each, worded for
+people.
+"""
 
 from __future__ import annotations
 
@@ -61,11 +63,18 @@ class Group:
     @property
     def key(self) -> tuple[str, str | None, str]:
         """What groups on several lines have in common when they make one finding."""
-        return self.interval.kind, self.interval.reason, "" if self.interval.severity == "info" else self.where
+        return (
+            self.interval.kind,
+            self.interval.reason,
+            "" if self.interval.severity == "info" else self.where,
+        )
 
 
-def grouped(lines: Sequence[Line], inputs: Mapping[str, Floats], verdicts: Verdicts, fmt: Format) -> list[Group]:
-    """Group failing points: on one line by intervals, on several by kind, reason and whether inputs are finite.
+def grouped(
+    lines: Sequence[Line], inputs: Mapping[str, Floats], verdicts: Verdicts, fmt: Format
+) -> list[Group]:
+    """Group failing points: on one line by intervals, on several by kind, reason and whether inputs are
+    finite.
 
     Of several lines the one with the gravest error and then the most members is shown.
     """
@@ -83,14 +92,20 @@ def grouped(lines: Sequence[Line], inputs: Mapping[str, Floats], verdicts: Verdi
 
 
 def _group(
-    line: Line, interval: Interval, members: npt.NDArray[np.int64], inputs: Mapping[str, Floats], verdicts: Verdicts
+    line: Line,
+    interval: Interval,
+    members: npt.NDArray[np.int64],
+    inputs: Mapping[str, Floats],
+    verdicts: Verdicts,
 ) -> Group:
     own = members[interval.members]
     if line.scattered:
         # Nothing was swept: the point stands for itself.
         own = own[[int(np.argmax(verdicts.ulp[own]))]]
     worst = worst_member(inputs[line.probe], verdicts.ulp, own)
-    first, last = (worst, worst) if line.scattered else (int(members[interval.first]), int(members[interval.last]))
+    first, last = (
+        (worst, worst) if line.scattered else (int(members[interval.first]), int(members[interval.last]))
+    )
     exact = not line.scattered
     shown = replace(
         interval,
@@ -101,7 +116,9 @@ def _group(
         hi_exact=interval.hi_exact and exact,
         share=1.0 if line.scattered else interval.share,
     )
-    return Group(line=line, interval=shown, worst=worst, points=len(interval.members), where=_where(inputs, worst))
+    return Group(
+        line=line, interval=shown, worst=worst, points=len(interval.members), where=_where(inputs, worst)
+    )
 
 
 def _where(inputs: Mapping[str, Floats], i: int) -> str:
@@ -117,7 +134,8 @@ def shown(groups: Sequence[Group]) -> Group:
 
 
 def intervals(x: Floats, verdicts: Verdicts, fmt: Format) -> Iterator[Interval]:
-    """Group the failing points of a probe by kind and reason; `x` rises, NaN last; every entry of `x` was judged.
+    """Group the failing points of a probe by kind and reason; `x` rises, NaN last; every entry of `x` was
+    judged.
 
     The severity is the gravest of the members.  An end is exact where its neighbour is the next float and of
     another class, and the interval holds no other.
@@ -131,7 +149,9 @@ def intervals(x: Floats, verdicts: Verdicts, fmt: Format) -> Iterator[Interval]:
             yield _interval(cluster, (key[0], severity, key[1]), ordinals, len(x))
 
 
-def _interval(members: npt.NDArray[np.int64], key: Any, ordinals: npt.NDArray[np.int64], size: int) -> Interval:
+def _interval(
+    members: npt.NDArray[np.int64], key: Any, ordinals: npt.NDArray[np.int64], size: int
+) -> Interval:
     first, last = int(members[0]), int(members[-1])
     clean = len(members) == last - first + 1
     return Interval(

@@ -27,8 +27,8 @@ def outside_jointly(
 ) -> Verdicts:
     """Mark the ties where every entry of the gradient is possible, but not all of them at once.
 
-    `together` has all computed columns, `names` are the inputs in order.  What is found belongs to the first input whose
-    derivative is a set; other columns pass.
+    `together` has all computed columns, `names` are the inputs in order.  What is found belongs to the first
+    input whose derivative is a set; other columns pass.
     """
     if not column.startswith("d:"):
         return verdicts
@@ -48,7 +48,11 @@ def outside_jointly(
         error = _distance(scaled[:, varying], computed[varying], fmt, max_ulp)
         if error > max_ulp:
             bad[i] = error
-    return verdicts.as_ties(np.array(list(bad), dtype=np.int64), np.array(list(bad.values()))) if bad else verdicts
+    return (
+        verdicts.as_ties(np.array(list(bad), dtype=np.int64), np.array(list(bad.values())))
+        if bad
+        else verdicts
+    )
 
 
 def _possible(vertices: Floats, computed: Floats, fmt: Format, max_ulp: float) -> bool:
@@ -64,7 +68,9 @@ def _units(vertices: Floats, fmt: Format, max_ulp: float) -> Floats:
 
 
 def _distance(vertices: Floats, computed: Floats, fmt: Format, max_ulp: float) -> float:
-    """At least how far every convex combination of the rows is away in some entry, in ulp of its largest magnitude."""
+    """At least how far every convex combination of the rows is away in some entry, in ulp of its largest
+    magnitude.
+    """
     if not (np.isfinite(vertices).all() and np.isfinite(computed).all()):
         return 0.0
     return float(chebyshev((vertices - computed) / _units(vertices, fmt, max_ulp)).bound * max_ulp)

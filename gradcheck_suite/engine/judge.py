@@ -102,8 +102,8 @@ def judge(
 ) -> Verdicts:
     """Judge `computed` against exact values, or against the interval [lower, upper] at the points of `tie`.
 
-    Every argument has one entry a point.  A point fails where its error certainly exceeds `max_ulp`; one that its
-    enclosure leaves undecided is open.  `nan_expected` marks NaN inputs whose value must be NaN.
+    Every argument has one entry a point.  A point fails where its error certainly exceeds `max_ulp`; one that
+    its enclosure leaves undecided is open.  `nan_expected` marks NaN inputs whose value must be NaN.
     """
     size = len(computed)
     none = np.zeros(size, dtype=bool)
@@ -127,11 +127,19 @@ def judge(
 
 
 def classified(
-    computed: Floats, rounded: Floats, exact: Floats, error: Floats, fails: Bools, fmt: Format, *, tie: Bools | None = None
+    computed: Floats,
+    rounded: Floats,
+    exact: Floats,
+    error: Floats,
+    fails: Bools,
+    fmt: Format,
+    *,
+    tie: Bools | None = None,
 ) -> tuple[Codes, Codes, Codes]:
     """Kind, severity and reason of every point; those that do not fail have none.
 
-    `exact` is the exact value in binary64 and `rounded` in `fmt`; `tie` is true only where the set is no point.
+    `exact` is the exact value in binary64 and `rounded` in `fmt`; `tie` is true only where the set is no
+    point.
     """
     at_tie = np.zeros(len(computed), dtype=bool) if tie is None else tie
     kind = np.where(fails, _kinds(computed, rounded, at_tie), 0).astype(np.int8)

@@ -1,7 +1,8 @@
 """Judging a pointwise op: inputs, exact values and torch's results of one op variant in one dtype.
 
-A `Subject` is shared by the directions of a variant, so that nothing is computed twice.  It answers two questions: what
-are the verdicts on its own sample, and what is the verdict on any other inputs (for boundaries and searches).
+A `Subject` is shared by the directions of a variant, so that nothing is computed twice.  It answers two
+questions: what are the verdicts on its own sample, and what is the verdict on any other inputs (for
+boundaries and searches).
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck_suite.engine import against, calls
-from gradcheck_suite.engine.covers import cover_for
 from gradcheck_suite.engine.conditioning import excused
+from gradcheck_suite.engine.covers import cover_for
 from gradcheck_suite.engine.joint import outside_jointly
 from gradcheck_suite.engine.judge import Verdicts, judge
 from gradcheck_suite.floats import Exact, Format, format_of
@@ -61,7 +62,8 @@ class Judged:
     limit: Floats | None = None
     """The error that another implementation allows at each point, where the op is judged against one."""
     starts: tuple[int, ...] = (0,)
-    """Indices of the points with which a call of torch began: what it computes may depend on the neighbours."""
+    """Indices of the points with which a call of torch began: what it computes may depend on the neighbours.
+    """
 
     def call_of(self, i: int) -> tuple[dict[str, Floats], int]:
         """The inputs of the call that computed a point, and its index among them."""
@@ -73,11 +75,20 @@ class Judged:
 class Subject:
     """One op variant in one dtype on its sample of points.
 
-    Where a method takes inputs, these are arrays by name, extras included; for an op of one input also the array alone.
+    Where a method takes inputs, these are arrays by name, extras included; for an op of one input also the
+    array alone.
     """
 
-    def __init__(self, op: Op, variant: Mapping[str, Any], dtype: str, order: int, settings: Settings) -> None:
-        self.op, self.variant, self.dtype, self.order, self.settings = op, dict(variant), dtype, order, settings
+    def __init__(
+        self, op: Op, variant: Mapping[str, Any], dtype: str, order: int, settings: Settings
+    ) -> None:
+        self.op, self.variant, self.dtype, self.order, self.settings = (
+            op,
+            dict(variant),
+            dtype,
+            order,
+            settings,
+        )
         self.fmt: Format = format_of(dtype)
         self.params, self.reals = op.params(variant), op.reals(variant)
         self.names = (*op.inputs, *op.extras)
@@ -117,7 +128,8 @@ class Subject:
             keep[:: len(sample) // count] = True
             keep |= np.isin(sample, special) | ~np.isfinite(sample)
             sample = sample[keep]
-        return sample[self._in_domain(sample)]
+        inside: Floats = sample[self._in_domain(sample)]
+        return inside
 
     @property
     def exhaustive(self) -> bool:
@@ -193,8 +205,8 @@ class Subject:
     ) -> Judged:
         """Verdicts on one column at some inputs, both rulers and the op's documented deviations applied.
 
-        `together` has all computed columns, for the joint judgement of several gradients at ties.  Without `excuses`
-        only the first ruler is, which is enough to know which points fail at all.
+        `together` has all computed columns, for the joint judgement of several gradients at ties.  Without
+        `excuses` only the first ruler is, which is enough to know which points fail at all.
         """
         values = dict(self._named(inputs))
         lower, upper = scaled(points.lower[column], cotangent), scaled(points.upper[column], cotangent)
@@ -232,12 +244,19 @@ class Subject:
         )
 
     def _limit(
-        self, values: Mapping[str, Floats], points: Points, column: str, cotangent: float, centre: tuple[Exact, Exact, Any]
+        self,
+        values: Mapping[str, Floats],
+        points: Points,
+        column: str,
+        cotangent: float,
+        centre: tuple[Exact, Exact, Any],
     ) -> Floats | None:
         if self.op.against is None:
             return None
         g = None if cotangent == 1.0 else np.full(len(centre[2]), cotangent)
-        outcome = against.called(self.op, self.variant, values, self.dtype, self.order_of(column), self.settings.device, g)
+        outcome = against.called(
+            self.op, self.variant, values, self.dtype, self.order_of(column), self.settings.device, g
+        )
         skip = points.undefined[column] | points.open[column]
         errors = judge(
             outcome.columns[column], *centre[:2], self.fmt, max_ulp=np.inf, tie=centre[2], undefined=skip
@@ -296,7 +315,9 @@ class Subject:
         return {n: x[where] for n, x in self.tuples.values.items()}
 
     def subset(self, count: int) -> npt.NDArray[np.int64]:
-        """Indices of about `count` points of the sample: landmarks of format and op first, then evenly spread."""
+        """Indices of about `count` points of the sample: landmarks of format and op first, then evenly
+        spread.
+        """
         size = len(self.x)
         if len(self.names) > 1:
             return np.unique(np.linspace(0, size - 1, min(count, size)).astype(np.int64))
@@ -376,7 +397,11 @@ def lines_within(lines: tuple[Line, ...], where: npt.NDArray[np.int64]) -> tuple
     """The lines of some of the points (`where` rises), with indices into these."""
     kept = []
     for line in lines:
-        members = np.arange(len(where)) if isinstance(line.members, slice) else np.flatnonzero(np.isin(where, line.members))
+        members = (
+            np.arange(len(where))
+            if isinstance(line.members, slice)
+            else np.flatnonzero(np.isin(where, line.members))
+        )
         if len(members):
             kept.append(replace(line, members=members))
     return tuple(kept)

@@ -60,7 +60,9 @@ def _labelled(result: Result, settings: Settings) -> Result:
     """Results of mpmath alone say so."""
     if settings.reference == "arb":
         return result
-    return dataclasses.replace(result, note="; ".join(n for n in (result.note, "uncertified: mpmath alone") if n))
+    return dataclasses.replace(
+        result, note="; ".join(n for n in (result.note, "uncertified: mpmath alone") if n)
+    )
 
 
 def _run_whole(case: Case, settings: Settings) -> list[Result]:
@@ -103,7 +105,9 @@ def _judged(case: Case, subject: Subject, settings: Settings) -> list[Result]:
 
 
 @lru_cache(maxsize=2)
-def _subject(op: Op, variant: tuple[tuple[str, Any], ...], dtype: str, order: int, settings: Settings) -> Subject:
+def _subject(
+    op: Op, variant: tuple[tuple[str, Any], ...], dtype: str, order: int, settings: Settings
+) -> Subject:
     """Forward and backward of one variant share exact values and torch's results."""
     return Subject(op, dict(variant), dtype, order, settings)
 
@@ -111,7 +115,9 @@ def _subject(op: Op, variant: tuple[tuple[str, Any], ...], dtype: str, order: in
 class CaseRunner:
     """One column of one case on its way to a result."""
 
-    def __init__(self, case: Case, subject: Subject, column: str, wrt: str | None, settings: Settings) -> None:
+    def __init__(
+        self, case: Case, subject: Subject, column: str, wrt: str | None, settings: Settings
+    ) -> None:
         self.case, self.subject, self.column, self.wrt, self.settings = case, subject, column, wrt, settings
         self.label = case.op.label(case.variant)
         self.id = case.id if wrt is None or len(case.op.inputs) == 1 else f"{case.id}::{wrt}"
@@ -140,7 +146,8 @@ class CaseRunner:
         self, sources: list[Source], allowance: int, *, search: bool = False, once: bool = False
     ) -> list[Explored]:
         """The regions of all sources, of each kind in one source only with `once`."""
-        # A line is one of very many through the points of several inputs: its ends matter less than one input's.
+        # A line is one of very many through the points of several inputs: its ends matter less than one
+        # input's.
         spent = allowance // _LINES if self.several else allowance
         return explore(self.subject, self.column, sources, allowance=spent, search=search, once=once)
 
@@ -215,7 +222,9 @@ class CaseRunner:
         side = _side(float(x[interval.first]), float(x[interval.last]))
         parts = [interval.kind, interval.reason or "", path, side, infinite]
         if self.several:
-            return f"{self.id}::" + ".".join(p for p in (*group.key, path, "" if judged.cotangent == 1.0 else "cotangent") if p)
+            return f"{self.id}::" + ".".join(
+                p for p in (*group.key, path, "" if judged.cotangent == 1.0 else "cotangent") if p
+            )
         parts.append("" if judged.cotangent == 1.0 else f"cotangent={wording.decimal(judged.cotangent)}")
         return f"{self.id}::" + ".".join(p for p in parts if p)
 
@@ -289,7 +298,9 @@ class CaseRunner:
         return confirmed, confirmed.decimal
 
     def _cotangent_findings(self, main: Judged) -> list[Finding]:
-        """Findings that only another cotangent shows; those at inputs that fail already with 1 are not repeated."""
+        """Findings that only another cotangent shows; those at inputs that fail already with 1 are not
+        repeated.
+        """
         if self.case.direction != "backward":
             return []
         sources = []
@@ -308,7 +319,9 @@ class CaseRunner:
             try:
                 d = difference(self.subject, self.column, main, path)
             except Unsupported as error:
-                self.skipped |= {path: str(error)} if path in TRANSFORMS and path in self.settings.paths else {}
+                self.skipped |= (
+                    {path: str(error)} if path in TRANSFORMS and path in self.settings.paths else {}
+                )
             except Raised as error:
                 found.append(self._raises(str(error), path))
             else:
@@ -339,9 +352,10 @@ class CaseRunner:
             witness=witness,
             confirmed_by=f"mpmath@{stated.bits}" if stated and stated.agrees else None,
             message=(
-                f"{self.label} {self.case.dtype}: the {wording.quantity(self.case.direction)} has other last bits on "
-                f"other paths than on the vector path, within the threshold: {summary(harmless)}; at {shown} the "
-                f"vector path gives {hex_of(float(most.vector[worst]))} and {shown_path(most.path)} {witness.got}."
+                f"{self.label} {self.case.dtype}: the {wording.quantity(self.case.direction)} has other last "
+                f"bits on other paths than on the vector path, within the threshold: {summary(harmless)}; "
+                f"at {shown} the vector path gives {hex_of(float(most.vector[worst]))} "
+                f"and {shown_path(most.path)} {witness.got}."
             ),
             reproducer=self._reproducer(judged, worst, witness, most.path),
         )
@@ -351,12 +365,15 @@ class CaseRunner:
         got = outcome.dtypes[self.column]
         if got == self.case.dtype:
             return []
-        text = f"{self.label} {self.case.dtype}: the {wording.quantity(self.case.direction)} comes in {got}, not {self.case.dtype}."
+        what = wording.quantity(self.case.direction)
+        text = f"{self.label} {self.case.dtype}: the {what} comes in {got}, not {self.case.dtype}."
         return [Finding(id=f"{self.id}::dtype", kind="dtype", severity="major", message=text)]
 
     def _raises(self, message: str, path: str = "vector") -> Finding:
         text = f"{self.label} {self.case.dtype} {self.case.direction} raises on the {path} path: {message}"
-        return Finding(id=f"{self.id}::raises.{path}", kind="raises", severity="critical", path=path, message=text)
+        return Finding(
+            id=f"{self.id}::raises.{path}", kind="raises", severity="critical", path=path, message=text
+        )
 
     # --- the result
 
@@ -372,7 +389,9 @@ class CaseRunner:
         unsure = int(main.verdicts.open.sum())
         note = self.disagreed or (f"{unsure} points could not be decided" if unsure else "")
         verdict = "findings" if serious else "inconclusive" if note else "ok"
-        note = "; ".join([*filter(None, [note]), *(f"path {p} skipped: {why}" for p, why in self.skipped.items())])
+        note = "; ".join(
+            [*filter(None, [note]), *(f"path {p} skipped: {why}" for p, why in self.skipped.items())]
+        )
         judged = ~np.isnan(main.verdicts.ulp)
         errors = main.verdicts.ulp[judged]
         correct = main.computed == round_exact(main.lower, self.subject.fmt)
@@ -382,7 +401,9 @@ class CaseRunner:
             verdict=verdict,  # type: ignore[arg-type]
             points=int(judged.sum()),
             exhaustive=self.subject.exhaustive,
-            sample="exhaustive" if self.subject.exhaustive else f"{self.settings.budget}-{len(self.subject.tuples)}",
+            sample="exhaustive"
+            if self.subject.exhaustive
+            else f"{self.settings.budget}-{len(self.subject.tuples)}",
             seconds=round(time.perf_counter() - started, 6),
             max_ulp=float(np.nanmax(seen.verdicts.ulp)) if len(errors) else None,
             p99_ulp=float(np.quantile(errors, 0.99, method="higher")) if len(errors) else None,

@@ -1,7 +1,8 @@
 """Evaluate a formula at many points: value and derivatives, certified by arb or computed by mpmath.
 
-A *point* is one entry of every input array; a pointwise formula maps entries to entries, so each point may be raised to
-the precision that it needs on its own.  Inputs are exact: ints, binary64 floats, or dyadic pairs (man, exp).
+A *point* is one entry of every input array; a pointwise formula maps entries to entries, so each point may be
+raised to the precision that it needs on its own.  Inputs are exact: ints, binary64 floats, or dyadic pairs
+(man, exp).
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ _SPARE = 24
 
 
 def start_precision(fmt: Format) -> int:
-    """64 bits decide formulas free of cancellation up to float32, 96 those in float64 (measured retry rate: none)."""
+    """64 bits decide formulas free of cancellation up to float32, 96 those in float64 (measured retry rate:
+    none).
+    """
     return 64 if fmt.precision <= 24 else 96
 
 
@@ -40,8 +43,8 @@ def start_precision(fmt: Format) -> int:
 class Enclosures:
     """Balls for the value and each wanted derivative at every point; `settled` where they decide any verdict.
 
-    `tie` marks the points where a comparison was an equality, so that the derivative may be a set; `clamped` those where
-    a documented clamp holds.
+    `tie` marks the points where a comparison was an equality, so that the derivative may be a set; `clamped`
+    those where a documented clamp holds.
     """
 
     columns: dict[str, Objects]
@@ -61,9 +64,9 @@ def derivatives(
 ) -> tuple[dict[str, Objects], tuple[Bools, Bools]]:
     """Value and derivatives of a pointwise formula in one arithmetic, at its present precision.
 
-    Returns columns "value", and per input name in `wrt` "d:name" (order >= 1) and "dd:name" (order 2: the derivative of
-    d:name along that same input), each with the inputs' shape; and the masks of ties and of documented clamps, through
-    which derivatives pass where `straight` is true.
+    Returns columns "value", and per input name in `wrt` "d:name" (order >= 1) and "dd:name" (order 2: the
+    derivative of d:name along that same input), each with the inputs' shape; and the masks of ties and of
+    documented clamps, through which derivatives pass where `straight` is true.
     """
     if field is ARB and uncertified():
         return _by_mpmath(formula, inputs, wrt, order, straight)
@@ -100,10 +103,15 @@ def _by_mpmath(
     return columns, (tie, clamped)
 
 
-def _second(formula: Formula, field: Any, inputs: Mapping[str, Objects], name: str, straight: bool) -> Objects:
+def _second(
+    formula: Formula, field: Any, inputs: Mapping[str, Objects], name: str, straight: bool
+) -> Objects:
     dual = DualField(field)
     m = Context(dual, straight=straight)  # type: ignore[arg-type]  # DualField sets its functions dynamically
-    seeds = {n: elementwise(lambda v, n=n: Dual(v, field.one if n == name else field.zero), x) for n, x in inputs.items()}
+    seeds = {
+        n: elementwise(lambda v, n=n: Dual(v, field.one if n == name else field.zero), x)
+        for n, x in inputs.items()
+    }
     kinds = {n: Variable if n == name else Array for n in seeds}
     variables = {n: kinds[n](dual, s) for n, s in seeds.items()}  # type: ignore[arg-type]
     value = formula(m, **variables)
@@ -179,7 +187,8 @@ def settle_rule(fmt: Format) -> Callable[[arb], bool]:
 def to_exact(column: Objects, fmt: Format, settled: Bools) -> Exact:
     """The midpoints of settled balls, with radii, as arrays; where a ball is not settled, undefined (NaN)."""
     if fmt.precision <= 24:
-        # binary64 is close enough to the midpoint, and its range covers the narrower formats with room to spare.
+        # binary64 is close enough to the midpoint, and its range covers the narrower formats with room to
+        # spare.
         values = np.frompyfunc(float, 1, 1)(column).astype(np.float64)
         values[~settled] = np.nan
         # What is 0 here is 0 or far below the format; a radius relative to nothing would hide any error.
@@ -195,7 +204,13 @@ def to_exact(column: Objects, fmt: Format, settled: Bools) -> Exact:
 
 
 def reference_mpmath(
-    formula: Formula, inputs: Mapping[str, Any], *, wrt: Sequence[str], order: int, bits: int, straight: bool = False
+    formula: Formula,
+    inputs: Mapping[str, Any],
+    *,
+    wrt: Sequence[str],
+    order: int,
+    bits: int,
+    straight: bool = False,
 ) -> dict[str, Any]:
     """The same columns at one point, by mpmath at `bits` bits; uncertified by itself."""
     with MPMATH.precision(bits):
@@ -205,7 +220,9 @@ def reference_mpmath(
 
 
 def confirmation_bits(inputs: Sequence[Any]) -> int:
-    """400 bits plus four per binade of the inputs: x - tanh x at 2^-q cancels 2q bits of the intermediate results."""
+    """400 bits plus four per binade of the inputs: x - tanh x at 2^-q cancels 2q bits of the intermediate
+    results.
+    """
     spans = [0]
     for x in inputs:
         man, exp = x if isinstance(x, tuple) else arb(x).mid().man_exp() if np.isfinite(x) else (0, 0)

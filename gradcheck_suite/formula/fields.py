@@ -520,7 +520,7 @@ def _inverse_erfc(a: Any) -> Any:
 
 
 def _newton(start: Any, step: Any) -> Any:
-    """Newton's method, the precision doubled with every step once it converges: two full evaluations in all."""
+    """Newton's method, the precision doubled with every step once it converges: two full evaluations."""
     full, y = mpmath.mp.prec + 32, start
     with mpmath.workprec(96):
         for _ in range(60):

@@ -2,12 +2,12 @@
 
 Three kinds of point need more than one evaluation:
 
-* An infinite input stands for its limit: +-2^2000 and +-2^5000 take its place; where the results round to one element of
-  the format, that is exact, otherwise the result is undefined.
-* A NaN input stands for any number: where the value changes with it, the value must be NaN.
-* At a tie the derivative is a set, the Clarke subdifferential (Clarke 1983, "Optimization and Nonsmooth Analysis",
-  theorem 2.5.1): the convex hull of the limits of gradients at points nearby.  At a documented clamp the clamped and the
-  unclamped derivative span it.
+  * An infinite input stands for its limit: +-2^2000 and +-2^5000 take its place; where the results round to
+  one element of the format, that is exact, otherwise the result is undefined.
+  * A NaN input stands for any number: where the value changes with it, the value must be NaN.
+  * At a tie the derivative is a set, the Clarke subdifferential (Clarke 1983, "Optimization and Nonsmooth
+  Analysis", theorem 2.5.1): the convex hull of the limits of gradients at points nearby.  At a documented
+  clamp the clamped and the unclamped derivative span it.
 """
 
 from __future__ import annotations
@@ -29,11 +29,13 @@ from gradcheck_suite.formula.tape import Objects, constant
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-# Stand-ins for infinity: far beyond every format (2^1024), and apart enough that a slow trend shows between them.
+# Stand-ins for infinity: far beyond every format (2^1024), and apart enough that a slow trend shows between
+# them.
 _INFINITIES = (2000, 5000)
 # Stand-ins for NaN: a value that depends on the input differs at two of these.
 _PROBES = (-700.25, -1.5, -0.25, 0.375, 2.5, 650.75)
-# A tie is left by this much, relative to the input; bits enough to tell x from x + h, and kinks near it apart.
+# A tie is left by this much, relative to the input; bits enough to tell x from x + h, and kinks near it
+# apart.
 _STEP_BITS = (200, 260)
 _TIE_PRECISION = 3072
 # Pairs of opposite directions out of a tie of several inputs.
@@ -45,7 +47,8 @@ _ZERO_SCALE = -1074
 def bind(
     formula: Formula, params: Mapping[str, Any], reals: Mapping[str, Any], extras: Sequence[str] = ()
 ) -> Formula:
-    """The formula of the inputs alone; parameters named in `reals` become exact arrays (floats or dyadic pairs).
+    """The formula of the inputs alone; parameters named in `reals` become exact arrays (floats or dyadic
+    pairs).
 
     Inputs named in `extras` go to the formula by keyword, all others in order.
     """
@@ -62,10 +65,11 @@ def bind(
 class Points:
     """Exact columns at every point: "value", "d:name", "dd:name".
 
-    `lower` and `upper` bound the set where `tie` is true and the column is a derivative (elsewhere they equal the
-    column).  `undefined[column]` marks points where nothing may be judged, `open[column]` those that the precision cap
-    left undecided, `nan_expected` those whose value must be NaN.  `vertices` has, for the indices of points where several
-    derivatives are a set together, that set: it is the convex hull of the rows, one column per input in `wrt`.
+    `lower` and `upper` bound the set where `tie` is true and the column is a derivative (elsewhere they equal
+    the column).  `undefined[column]` marks points where nothing may be judged, `open[column]` those that the
+    precision cap left undecided, `nan_expected` those whose value must be NaN.  `vertices` has, for the
+    indices of points where several derivatives are a set together, that set: it is the convex hull of the
+    rows, one column per input in `wrt`.
     """
 
     columns: dict[str, Exact]
@@ -129,7 +133,9 @@ def _at_infinity(
 ) -> None:
     """Points with the same inputs infinite share their stand-ins."""
     which = {n: infinite & np.isinf(x) for n, x in values.items()}
-    code = sum(mask.astype(np.int64) << i for i, mask in enumerate(which.values()))
+    code = np.zeros(len(infinite), dtype=np.int64)
+    for i, mask in enumerate(which.values()):
+        code |= mask.astype(np.int64) << i
     for pattern in np.unique(code[infinite]):
         where = np.flatnonzero(infinite & (code == pattern))
         names = [n for n in values if which[n][where[0]]]
@@ -204,7 +210,9 @@ def _at_ties(
     limits: dict[str, list[Exact]] = {n: [] for n in names}
     settles = {n: np.ones(len(where), dtype=bool) for n in names}
     for direction, straight in itertools.product(directions(wrt), (False, True) if clamped else (False,)):
-        near, nearer = (_beside(formula, values, where, wrt, order, b, direction, straight) for b in _STEP_BITS)
+        near, nearer = (
+            _beside(formula, values, where, wrt, order, b, direction, straight) for b in _STEP_BITS
+        )
         for n in names:
             limit, settled = _limit(near[n], nearer[n])
             limits[n].append(limit)
@@ -233,7 +241,9 @@ def _note_vertices(
         points.vertices[int(index)] = found if known is None else np.unique(np.vstack([known, found]), axis=0)
 
 
-def _exclude_second(points: Points, where: npt.NDArray[Any], wrt: Sequence[str], order: int, fmt: Format) -> None:
+def _exclude_second(
+    points: Points, where: npt.NDArray[Any], wrt: Sequence[str], order: int, fmt: Format
+) -> None:
     """Second derivatives are not judged where the first is itself a set."""
     for n in wrt if order >= 2 else ():
         low, high = points.lower[f"d:{n}"], points.upper[f"d:{n}"]
@@ -273,7 +283,9 @@ def directions(wrt: Sequence[str]) -> list[dict[str, int]]:
     if len(wrt) == 1:
         return [{wrt[0]: 1}, {wrt[0]: -1}]
     rng = np.random.default_rng(len(wrt))
-    generic = rng.integers(1, 998, (_DIRECTION_PAIRS, len(wrt))) * rng.choice([-1, 1], (_DIRECTION_PAIRS, len(wrt)))
+    generic = rng.integers(1, 998, (_DIRECTION_PAIRS, len(wrt))) * rng.choice(
+        [-1, 1], (_DIRECTION_PAIRS, len(wrt))
+    )
     return [{n: sign * int(d) for n, d in zip(wrt, row, strict=True)} for row in generic for sign in (1, -1)]
 
 
@@ -292,14 +304,17 @@ def _beside(
         for n, x in values.items():
             scales = np.where(x[where] == 0, 2.0**_ZERO_SCALE, x[where])
             step = arb((direction.get(n, 0), -bits))
-            moved[n] = np.array([arb(float(v)) + abs(arb(float(s))) * step for v, s in zip(x[where], scales)])
+            pairs = zip(x[where], scales, strict=True)
+            moved[n] = np.array([arb(float(v)) + abs(arb(float(s))) * step for v, s in pairs])
         found, _ = derivatives(formula, ARB, moved, wrt, order, straight=straight)
         return {n: _sharp(column) for n, column in found.items()}
 
 
 def _sharp(column: Objects) -> Exact:
     """Balls of the tie precision as exact values; undefined where they did not stay sharp."""
-    good = np.array([b.is_finite() and (b.rel_accuracy_bits() > 80 or b.is_exact()) or _tiny(b) for b in column])
+    good = np.array(
+        [(b.is_finite() and (b.rel_accuracy_bits() > 80 or b.is_exact())) or _tiny(b) for b in column]
+    )
     pairs = [b.mid().man_exp() if ok else (0, 0) for b, ok in zip(column, good, strict=True)]
     exact = Exact.from_man_exp(pairs, rad=[2.0**-74 if man else 0.0 for man, _ in pairs])
     bad = np.flatnonzero(~good)
@@ -328,7 +343,8 @@ def _less(a: Exact, b: Exact) -> Bools:
 def _limit(near: Exact, nearer: Exact) -> tuple[Exact, Bools]:
     """What a column tends to between two steps out of a tie, and whether it tends to anything.
 
-    A limit shows as the same number to 40 bits, a limit of 0 as one that shrinks with the step; what grows has none.
+    A limit shows as the same number to 40 bits, a limit of 0 as one that shrinks with the step; what grows
+    has none.
     """
     with np.errstate(invalid="ignore", over="ignore"):
         here, closer = near.to_float64(), nearer.to_float64()

@@ -1,8 +1,8 @@
 """Arrays over a field with a reverse-mode tape.
 
-An `Array` holds a numpy object array of field scalars, so that numpy supplies shapes, broadcasting and indexing while
-the scalars supply the arithmetic.  A node of the tape is a whole array, never an element.  Operations record themselves
-only where an input does, so constants cost nothing.
+An `Array` holds a numpy object array of field scalars, so that numpy supplies shapes, broadcasting and
+indexing while the scalars supply the arithmetic.  A node of the tape is a whole array, never an element.
+Operations record themselves only where an input does, so constants cost nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ Pullback = Callable[[Objects], Objects]
 
 
 def objects(value: Any) -> Objects:
-    """`value` as an object array; a scalar becomes 0-d (numpy's object ufuncs return bare scalars for 0-d input)."""
+    """`value` as an object array; a scalar becomes 0-d (numpy's object ufuncs return bare scalars for 0-d
+    input).
+    """
     if isinstance(value, np.ndarray):
         return value
     out = np.empty((), dtype=object)
@@ -45,7 +47,7 @@ def unbroadcast(g: Objects, shape: tuple[int, ...]) -> Objects:
 
 
 class Condition:
-    """An elementwise comparison: `truth`, and `tie` where the two sides are equal or could not be told apart."""
+    """An elementwise comparison: `truth`, and `tie` where both sides are equal or could not be told apart."""
 
     __slots__ = ("tie", "truth", "undecided")
 
@@ -64,7 +66,9 @@ class Condition:
         return self._join(other, self.truth | other.truth, settled)
 
     def _join(self, other: Condition, truth: Any, settled: Any) -> Condition:
-        return Condition(truth, (self.tie | other.tie) & ~settled, (self.undecided | other.undecided) & ~settled)
+        return Condition(
+            truth, (self.tie | other.tie) & ~settled, (self.undecided | other.undecided) & ~settled
+        )
 
     def __invert__(self) -> Condition:
         return Condition(~self.truth, self.tie, self.undecided)
@@ -233,7 +237,7 @@ class Variable(Array):
 
 
 def guarded_div(field: Field) -> Callable[[Any, Any], Any]:
-    """g / d where a cotangent of exactly 0 stays 0: an unselected branch contributes nothing, even at a pole."""
+    """g / d where a cotangent of exactly 0 stays 0: a branch not taken contributes nothing, even at a pole."""
     return lambda g, d: g if field.is_zero(g) else field.div(g, d)
 
 
@@ -243,7 +247,7 @@ def guarded_mul(field: Field) -> Callable[[Any, Any], Any]:
 
 
 def gradient(output: Array, cotangent: Objects, inputs: Sequence[Variable]) -> list[Objects]:
-    """The vector-Jacobian products of `output` with `cotangent` (same shape) for each input, by reverse mode."""
+    """Vector-Jacobian products of `output` with `cotangent` (same shape) for each input, by reverse mode."""
     order = _topological(output)
     cotangents: dict[int, Objects] = {id(output): cotangent}
     for array in reversed(order):

@@ -34,8 +34,8 @@ _NEAR_ULPS: Final = (-3, -1, 0, 1, 3)
 class Line:
     """Points on one probe: their indices, in rising order of the input that is swept (NaN last).
 
-    `fixed` holds the other inputs; `follower` is one that keeps the distance `behind` from the probe instead (rounded to
-    the format).  Scattered points share nothing: no sweep leads through them.
+    `fixed` holds the other inputs; `follower` is one that keeps the distance `behind` from the probe instead
+    (rounded to the format).  Scattered points share nothing: no sweep leads through them.
     """
 
     probe: str
@@ -75,8 +75,9 @@ class Tuples:
 class Landscape:
     """What is special about an op's inputs: `landmarks` of the first, `partners` of the others by name.
 
-    `offsets` are distances between the first two at which something happens; `domain` marks points that may be judged.
-    Where an input has no partners listed, the usual targets stand in; one that has is infinite only where the list says.
+    `offsets` are distances between the first two at which something happens; `domain` marks points that may
+    be judged. Where an input has no partners listed, the usual targets stand in; one that has is infinite
+    only where the list says.
     """
 
     names: tuple[str, ...]
@@ -89,7 +90,18 @@ class Landscape:
 def usual(fmt: Format) -> list[float]:
     """Targets that most ops have trouble with: 0, 1, 1/2, next to 0 and to 1, negative, tiny, huge."""
     eps = 2 * fmt.unit_roundoff
-    return [0.0, 1.0, 0.5, eps, 1 - eps, -2.75, fmt.smallest_subnormal, fmt.max, fmt.smallest_normal, -fmt.max]
+    return [
+        0.0,
+        1.0,
+        0.5,
+        eps,
+        1 - eps,
+        -2.75,
+        fmt.smallest_subnormal,
+        fmt.max,
+        fmt.smallest_normal,
+        -fmt.max,
+    ]
 
 
 def tuples(fmt: Format, wanted: Landscape, count: int, seed: int) -> Tuples:
@@ -132,7 +144,9 @@ def _lines(fmt: Format, wanted: Landscape, count: int, seed: int) -> Iterator[tu
         yield _sweep(first, points if i else distinct(np.concatenate([points, _WINDOW])), context)
     middles = _of(fmt, [1.0, *wanted.landmarks[:2], -0.5, 37.0])
     for k, name in enumerate(others):
-        swept = spread(fmt, [p for p in wanted.partners.get(name, ()) if np.isfinite(p)], share // 2, seed + 1 + k)
+        swept = spread(
+            fmt, [p for p in wanted.partners.get(name, ()) if np.isfinite(p)], share // 2, seed + 1 + k
+        )
         swept = swept[~np.isinf(swept) | np.isin(swept, _infinities(wanted, name))]
         rest = [{n: v for n, v in context.items() if n != name} for context in contexts]
         for x, context in zip(middles, itertools.cycle(rest), strict=False):
@@ -164,8 +178,17 @@ def _contexts(partners: Mapping[str, Sequence[float]]) -> list[dict[str, float]]
 
 
 def spread(fmt: Format, landmarks: Sequence[float], count: int, seed: int) -> Floats:
-    """About `count` floats for one input: landmarks and the distances from them, ends of the format, binades."""
-    ends = [fmt.smallest_subnormal, fmt.smallest_normal, fmt.unit_roundoff, 1.0, fmt.max**0.5, fmt.max / 2, fmt.max]
+    """About `count` floats for one input: landmarks and the distances from them, ends of the format, binades.
+    """
+    ends = [
+        fmt.smallest_subnormal,
+        fmt.smallest_normal,
+        fmt.unit_roundoff,
+        1.0,
+        fmt.max**0.5,
+        fmt.max / 2,
+        fmt.max,
+    ]
     near = [around(landmarks, fmt, ulps=2), approaching(landmarks, fmt)[seed % 3 :: 4]]
     both = round_to([0.0, *ends, *(-e for e in ends), np.inf, -np.inf, np.nan], fmt)
     fixed = distinct(np.concatenate([*near, both, _exponents(fmt)]))
@@ -200,7 +223,9 @@ def _diagonals(
     x = x[:: max(1, len(x) // count)]
     rest = {n: v for n, v in contexts[0].items() if n != second}
     for offset, ulps in _offsets(wanted.offsets or (0.0,)):
-        line = Line(probe=first, members=None, fixed=rest, follower=second, behind=offset, scattered=bool(ulps))
+        line = Line(
+            probe=first, members=None, fixed=rest, follower=second, behind=offset, scattered=bool(ulps)
+        )
         values = line.at(x, fmt)
         yield line, {**values, second: _moved(fmt, values[second], ulps)}
 
@@ -246,4 +271,6 @@ def _scattered(
         use = rng.randint(0, 2, count) == 0 if i else np.zeros(count, dtype=bool)
         values[name] = np.where(use, listed[rng.randint(0, len(listed), count)], drawn)
     order = np.argsort(values[wanted.names[0]], kind="stable")
-    return Line(probe=wanted.names[0], members=None, fixed={}, scattered=True), {n: v[order] for n, v in values.items()}
+    return Line(probe=wanted.names[0], members=None, fixed={}, scattered=True), {
+        n: v[order] for n, v in values.items()
+    }

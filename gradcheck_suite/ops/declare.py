@@ -14,11 +14,13 @@ from gradcheck_suite.ops.registry import BUILTIN
 Formula = Callable[..., Any]
 
 
-def activation(call: Callable[..., Any], *, name: str | None = None, **options: Any) -> Callable[[Formula], Formula]:
+def activation(
+    call: Callable[..., Any], *, name: str | None = None, **options: Any
+) -> Callable[[Formula], Formula]:
     """Register a one-input elementwise activation whose definition is the decorated formula.
 
-    Keyword defaults of the formula are the op's parameter defaults.  `variants` lists parameter sets beside the
-    default one; `variants_only=True` leaves the default set out, where the op has none.
+    Keyword defaults of the formula are the op's parameter defaults.  `variants` lists parameter sets beside
+    the default one; `variants_only=True` leaves the default set out, where the op has none.
     """
 
     def declare(formula: Formula) -> Formula:
@@ -72,7 +74,9 @@ def make_op(
 
 
 def qualified_name(call: Callable[..., Any]) -> str:
-    """The public name of a callable, such as torch.nn.functional.gelu; its module and name where torch has none."""
+    """The public name of a callable, such as torch.nn.functional.gelu; its module and name where torch has
+    none.
+    """
     for module in (torch.nn.functional, torch, torch.special):
         for name in (getattr(call, "__name__", ""), *dir(module)):
             if name and not name.startswith("_") and getattr(module, name, None) is call:

@@ -1,8 +1,8 @@
 """The losses of torch that compare an input with a target entry by entry.
 
-Sources: the documentation pages of torch.nn and torch.nn.functional, version 2.13.  With reduction "none" each op maps
-entries to entries; "mean" divides by the number of entries (by the sum of the weights in l1_loss and mse_loss), "sum"
-does not, "batchmean" divides by the size of the first dimension.
+Sources: the documentation pages of torch.nn and torch.nn.functional, version 2.13.  With reduction "none"
+each op maps entries to entries; "mean" divides by the number of entries (by the sum of the weights in l1_loss
+and mse_loss), "sum" does not, "batchmean" divides by the size of the first dimension.
 """
 
 from __future__ import annotations
@@ -17,16 +17,22 @@ from torch import nn
 from gradcheck_suite.formula.context import Context
 from gradcheck_suite.formula.tape import Array
 from gradcheck_suite.inputs.targets import SIGNS
-from gradcheck_suite.ops.declare import elementwise
+from gradcheck_suite.ops.declare import Formula, elementwise
 from gradcheck_suite.ops.record import Params
 from gradcheck_suite.ops.reduced import samples_of
 from gradcheck_suite.ops.variants import TENSOR
 
-_REDUCTIONS: Final = ({}, {"reduction": "sum"})
+_REDUCTIONS: Final[tuple[Params, ...]] = ({}, {"reduction": "sum"})
 _PAIR: Final = ("input", "target")
 
 
-def _loss(call: Callable[..., Any], *, options: Sequence[Params] = ({},), reduced: Sequence[Params] = _REDUCTIONS, **more: Any) -> Any:
+def _loss(
+    call: Callable[..., Any],
+    *,
+    options: Sequence[Params] = ({},),
+    reduced: Sequence[Params] = _REDUCTIONS,
+    **more: Any,
+) -> Callable[[Formula], Formula]:
     """Declare a loss: every set of `options` entry by entry, and what `reduced` lists as it stands."""
     variants = [*({"reduction": "none", **given} for given in options), *reduced]
     more.setdefault("inputs", _PAIR)
@@ -51,8 +57,8 @@ def _weighted(losses: Array, weight: Array | None) -> Array:
 
 # --- regression
 
-_WEIGHTED: Final = ({}, {"weight": TENSOR})
-_WEIGHTED_REDUCED: Final = (*_REDUCTIONS, {"weight": TENSOR}, {"reduction": "sum", "weight": TENSOR})
+_WEIGHTED: Final[tuple[Params, ...]] = ({}, {"weight": TENSOR})
+_WEIGHTED_REDUCED: Final[tuple[Params, ...]] = (*_REDUCTIONS, {"weight": TENSOR}, {"reduction": "sum", "weight": TENSOR})
 _WEIGHTS: Final = (1.0, 0.0, 0.3, -2.0, 1e-30, 1e30)
 
 
@@ -82,7 +88,9 @@ def l1_loss(m: Context, input: Array, target: Array, *, weight: Any = None, redu
     partners=_weights,
     offsets=lambda p: (0.0,),
 )
-def mse_loss(m: Context, input: Array, target: Array, *, weight: Any = None, reduction: str = "mean") -> Array:
+def mse_loss(
+    m: Context, input: Array, target: Array, *, weight: Any = None, reduction: str = "mean"
+) -> Array:
     return _reduced(m, _weighted((input - target) ** 2, weight), reduction, weight)
 
 
@@ -98,7 +106,9 @@ def _two_sided(m: Context, d: Array, edge: Any, inside: Array, outside: Callable
     reduced=[*_REDUCTIONS, {"beta": 0.1}, {"beta": 0.0}],
     offsets=lambda p: (0.0, p["beta"]),
 )
-def smooth_l1_loss(m: Context, input: Array, target: Array, *, beta: Any = 1.0, reduction: str = "mean") -> Array:
+def smooth_l1_loss(
+    m: Context, input: Array, target: Array, *, beta: Any = 1.0, reduction: str = "mean"
+) -> Array:
     d, beta = input - target, m.const(beta)
     losses = _two_sided(m, d, beta, d * d / (2 * beta), lambda size: size - beta / 2)
     return _reduced(m, losses, reduction)
@@ -157,11 +167,21 @@ def binary_cross_entropy(
     options=[{}, {"weight": TENSOR}, {"pos_weight": TENSOR}, {"weight": TENSOR, "pos_weight": TENSOR}],
     reduced=[*_REDUCTIONS, {"pos_weight": TENSOR}, {"weight": TENSOR}],
     optional={"weight": False, "pos_weight": False},
-    partners=lambda p: {"target": _PROBABILITIES, "weight": _WEIGHTS, "pos_weight": (1.0, 0.3, 3.0, 0.0, 1e-30, 1e30)},
+    partners=lambda p: {
+        "target": _PROBABILITIES,
+        "weight": _WEIGHTS,
+        "pos_weight": (1.0, 0.3, 3.0, 0.0, 1e-30, 1e30),
+    },
     domain=lambda p, v: _unit("target", v),
 )
 def binary_cross_entropy_with_logits(
-    m: Context, input: Array, target: Array, *, weight: Any = None, pos_weight: Any = None, reduction: str = "mean"
+    m: Context,
+    input: Array,
+    target: Array,
+    *,
+    weight: Any = None,
+    pos_weight: Any = None,
+    reduction: str = "mean",
 ) -> Array:
     positive = target * m.softplus(-input)
     positive = positive if pos_weight is None else pos_weight * positive
@@ -169,7 +189,7 @@ def binary_cross_entropy_with_logits(
     return _reduced(m, _weighted(losses, weight), reduction)
 
 
-_KL_REDUCED: Final = (*_REDUCTIONS, {"reduction": "batchmean"})
+_KL_REDUCED: Final[tuple[Params, ...]] = (*_REDUCTIONS, {"reduction": "batchmean"})
 
 
 @_loss(
@@ -178,11 +198,15 @@ _KL_REDUCED: Final = (*_REDUCTIONS, {"reduction": "batchmean"})
     options=[{}, {"log_target": True}],
     reduced=[*_KL_REDUCED, *({**given, "log_target": True} for given in _KL_REDUCED)],
     landmarks=lambda p: (0.0, -1.0),
-    partners=lambda p: {"target": (-1.0, 0.0, -0.1, -88.7, -700.3, -np.inf) if p["log_target"] else _PROBABILITIES},
+    partners=lambda p: {
+        "target": (-1.0, 0.0, -0.1, -88.7, -700.3, -np.inf) if p["log_target"] else _PROBABILITIES
+    },
     offsets=lambda p: (0.0,) if p["log_target"] else (),
     domain=lambda p, v: (v["input"] <= 0) & ((v["target"] <= 0) if p["log_target"] else _unit("target", v)),
 )
-def kl_div(m: Context, input: Array, target: Array, *, log_target: bool = False, reduction: str = "mean") -> Array:
+def kl_div(
+    m: Context, input: Array, target: Array, *, log_target: bool = False, reduction: str = "mean"
+) -> Array:
     losses = m.exp(target) * (target - input) if log_target else m.xlogy(target, target) - target * input
     return _reduced(m, losses, reduction)
 

@@ -53,8 +53,15 @@ def samples_of(op: Op, params: Params, fmt: Format, *, budget: str, seed: int) -
         yield _sample(op, pool, which, label, "hard entries", k)
     if budget != "quick" and _plain(op, params):
         yield _sample(op, pool, rng.choice(ordinary, _LONG), f"{_LONG} ordinary entries", "entries", _LONG)
-    # Losses with a domain divide by small numbers, whose reference takes as long as all other samples together.
-    if budget != "quick" and fmt.name == "float16" and _plain(op, params) and params["reduction"] == "mean" and not op.domain:
+    # Losses with a domain divide by small numbers, whose reference takes as long as all other samples
+    # together.
+    if (
+        budget != "quick"
+        and fmt.name == "float16"
+        and _plain(op, params)
+        and params["reduction"] == "mean"
+        and not op.domain
+    ):
         many = np.full(PAST_FLOAT16, rng.choice(ordinary))
         yield _sample(op, pool, many, f"{PAST_FLOAT16} equal entries", "entries", PAST_FLOAT16)
 
@@ -84,7 +91,8 @@ def _finite(pool: Tuples) -> Ints:
 
 
 def _ties(op: Op, params: Params, pool: Tuples, which: Ints) -> tuple[Bools, Bools]:
-    """Where the loss of a single entry has a kink or a clamp: many in one array would only multiply the work."""
+    """Where the loss of a single entry has a kink or a clamp: many in one array would only multiply the work.
+    """
     formula = bind(op.formula, {**params, "reduction": "none"}, op.reals(params), op.extras)
     with ARB.precision(_BITS):
         points = {n: elementwise(ARB.number, x[which].astype(object)) for n, x in pool.values.items()}
@@ -93,7 +101,8 @@ def _ties(op: Op, params: Params, pool: Tuples, which: Ints) -> tuple[Bools, Boo
 
 
 def _largest(op: Op, pool: Tuples, finite: Ints) -> list[int]:
-    """Points whose first input is greatest on either side: their sum may overflow where their mean does not."""
+    """Points whose first input is greatest on either side: their sum may overflow where their mean does not.
+    """
     x = pool.values[op.inputs[0]][finite]
     order = np.argsort(x, kind="stable")
     return [int(finite[i]) for i in (order[0], order[len(order) // 16], order[-len(order) // 16], order[-1])]

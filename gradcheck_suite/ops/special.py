@@ -1,7 +1,7 @@
 """Elementwise special functions of torch that losses and distributions are built from (tier "extended").
 
-Sources: the documentation pages of torch and torch.special, version 2.13.  The references are free of cancellation where
-that costs nothing; where it does, the precision is raised until it does not matter.
+Sources: the documentation pages of torch and torch.special, version 2.13.  The references are free of
+cancellation where that costs nothing; where it does, the precision is raised until it does not matter.
 """
 
 from __future__ import annotations
@@ -62,14 +62,21 @@ def log1p(m: Context, input: Array) -> Array:
     twins=(torch.special.logit,),
     variants=[{"eps": v} for v in (0.1, 1e-6, 0.25, 0.0)],
     landmarks=lambda p: (0.5, 0.0, 1.0, *((p["eps"], 1 - p["eps"]) if p["eps"] is not None else ())),
-    domain=lambda p, v: _between(0.0, 1.0)(p, v) if p["eps"] is None else np.ones(len(v["input"]), dtype=bool),
+    domain=lambda p, v: (
+        _between(0.0, 1.0)(p, v) if p["eps"] is None else np.ones(len(v["input"]), dtype=bool)
+    ),
 )
 def logit(m: Context, input: Array, *, eps: Any = None) -> Array:
     z = input if eps is None else m.clamp(input, eps, 1 - eps)
     return m.log(z) - m.log1p(-z)
 
 
-@_special(torch.special.entr, out=torch.special.entr, landmarks=lambda p: (0.0, 1.0, 0.36787944117144233), domain=_between(0.0, np.inf))
+@_special(
+    torch.special.entr,
+    out=torch.special.entr,
+    landmarks=lambda p: (0.0, 1.0, 0.36787944117144233),
+    domain=_between(0.0, np.inf),
+)
 def entr(m: Context, input: Array) -> Array:
     return -m.xlogy(input, input)
 
@@ -107,7 +114,9 @@ def logaddexp(m: Context, input: Array, other: Array) -> Array:
     return m.logsumexp(m.stack([input, other]), axis=0)
 
 
-@_special(torch.logaddexp2, inputs=("input", "other"), out=torch.logaddexp2, offsets=lambda p: (0.0, 1.0, 60.0))
+@_special(
+    torch.logaddexp2, inputs=("input", "other"), out=torch.logaddexp2, offsets=lambda p: (0.0, 1.0, 60.0)
+)
 def logaddexp2(m: Context, input: Array, other: Array) -> Array:
     two = m.log(2)
     return m.logsumexp(m.stack([input * two, other * two]), axis=0) / two
@@ -167,7 +176,13 @@ def ndtri(m: Context, input: Array) -> Array:
 # --- others
 
 
-@_special(torch.sinc, inplace=torch.sinc_, out=torch.sinc, twins=(torch.special.sinc,), landmarks=lambda p: (0.5, 1.0, 2.0, -1.0))
+@_special(
+    torch.sinc,
+    inplace=torch.sinc_,
+    out=torch.sinc,
+    twins=(torch.special.sinc,),
+    landmarks=lambda p: (0.5, 1.0, 2.0, -1.0),
+)
 def sinc(m: Context, input: Array) -> Array:
     return m.sinc(input)
 

@@ -1,7 +1,8 @@
 """An op at one variant: which tensors it takes there, and whether its entries depend on each other.
 
-A parameter set to "tensor" asks for an optional tensor ("weight"); a reduction other than "none" turns an elementwise
-loss into an op whose entries depend on each other.  Everything behind a case sees the op as it is at that variant.
+A parameter set to "tensor" asks for an optional tensor ("weight"); a reduction other than "none" turns an
+elementwise loss into an op whose entries depend on each other.  Everything behind a case sees the op as it is
+at that variant.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ TENSOR: Final = "tensor"
 
 
 def at_variant(op: Op, variant: Mapping[str, Any]) -> Op:
-    """The op as a variant of it is called; `op` itself where nothing changes. Equal arguments give the same record."""
+    """The op as a variant of it is called; `op` itself where nothing changes. Equal arguments give the same
+    record.
+    """
     asked = tuple(n for n in op.optional if variant.get(n) == TENSOR)
     reduction = op.params(variant).get("reduction", "none")
     if not op.optional and (reduction == "none" or not op.pointwise):
@@ -47,7 +50,8 @@ def _specialised(op: Op, asked: tuple[str, ...], pointwise: bool) -> Op:
         return changed
     if not op.pointwise:
         return dataclasses.replace(changed, samples=functools.partial(op.samples, tensors=asked))
-    # Samples of a reduced elementwise op are made of its tuples, so that its tensors and their landmarks matter.
+    # Samples of a reduced elementwise op are made of its tuples, so that its tensors and their landmarks
+    # matter.
     return dataclasses.replace(changed, samples=functools.partial(op.samples, changed))
 
 

@@ -1,4 +1,6 @@
-"""Ops of several inputs: planted defects are found, where they belong; sound ops and real ties are left alone."""
+"""Ops of several inputs: planted defects are found, where they belong; sound ops and real ties are left
+alone.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,9 @@ def moderate(params: Any, values: Any) -> Any:
 def toy(gradients: Gradients = right, formula: Callable[..., Any] = bend_formula, **options: Any) -> Op:
     options = {"inputs": ("x", "y"), "offsets": lambda p: (0.0,), "domain": moderate, **options}
     call = options.pop("call", lambda x, y: Bend.apply(x, y, gradients))
-    return make_op("toy", call, formula, family="toy", tier="custom", custom=True, callable_name="toy", **options)
+    return make_op(
+        "toy", call, formula, family="toy", tier="custom", custom=True, callable_name="toy", **options
+    )
 
 
 def run(op: Op, dtype: str, direction: str, variant: dict[str, Any] | None = None) -> list[Result]:
@@ -169,7 +173,12 @@ def test_identical_tensors_are_no_defect(name: str, pair: tuple[str, str], dtype
 
 def verdicts(name: str, point: dict[str, float], dtype: str = "float32", **variant: Any) -> dict[Any, str]:
     found = engine.explain(
-        registry().get(name), point, dtype=dtype, variant=variant, settings=Settings(), directions=("forward", "backward")
+        registry().get(name),
+        point,
+        dtype=dtype,
+        variant=variant,
+        settings=Settings(),
+        directions=("forward", "backward"),
     )
     return {e.wrt or "value": e.verdict if e.kind is None else f"{e.verdict}: {e.kind}" for e in found}
 
@@ -185,7 +194,9 @@ def test_real_ties_and_clamps_are_in_order(dtype: str) -> None:
     ranked = verdicts("margin_ranking_loss", {"input1": 3.0, "input2": 1.0, "target": 1.0}, dtype, margin=2.0)
     assert set(ranked.values()) == {"ok"}
     if dtype != "float16":  # there the square of eps is 0
-        assert set(verdicts("gaussian_nll_loss", {"input": 1.0, "target": 1.0, "var": 0.0}, dtype).values()) == {"ok"}
+        assert set(
+            verdicts("gaussian_nll_loss", {"input": 1.0, "target": 1.0, "var": 0.0}, dtype).values()
+        ) == {"ok"}
 
 
 def test_binary_cross_entropy_loses_its_gradient_beside_the_clamp() -> None:
@@ -195,9 +206,17 @@ def test_binary_cross_entropy_loses_its_gradient_beside_the_clamp() -> None:
 
 def test_explaining_several_inputs_names_each() -> None:
     found = engine.explain(
-        registry().get("mse_loss"), {"input": 1.0, "target": 2.0}, dtype="float32", variant={}, settings=Settings()
+        registry().get("mse_loss"),
+        {"input": 1.0, "target": 2.0},
+        dtype="float32",
+        variant={},
+        settings=Settings(),
     )
-    assert [(e.direction, e.wrt) for e in found] == [("forward", None), ("backward", "input"), ("backward", "target")]
+    assert [(e.direction, e.wrt) for e in found] == [
+        ("forward", None),
+        ("backward", "input"),
+        ("backward", "target"),
+    ]
     assert [e.got for e in found] == [1.0, -2.0, 2.0]
     assert [float(e.exact) for e in found] == [1.0, -2.0, 2.0]
     assert found[0].condition == 6.0  # |1 * -2| + |2 * 2| over 1
@@ -206,7 +225,11 @@ def test_explaining_several_inputs_names_each() -> None:
 def test_an_optional_tensor_is_asked_for_by_giving_it() -> None:
     weighted = verdicts("mse_loss", {"input": 1.0, "target": 3.0, "weight": 0.5})
     assert weighted == {"value": "ok", "input": "ok", "target": "ok", "weight": "ok"}
-    assert verdicts("binary_cross_entropy", {"input": 0.5, "target": 1.0, "weight": 0.5}).keys() == {"value", "input", "target"}
+    assert verdicts("binary_cross_entropy", {"input": 0.5, "target": 1.0, "weight": 0.5}).keys() == {
+        "value",
+        "input",
+        "target",
+    }
 
 
 def test_second_derivatives_of_each_input() -> None:

@@ -1,7 +1,7 @@
 """Losses and special functions: both arithmetics agree, and derivatives match differences of values.
 
-The difference quotients are taken by mpmath at so many bits that their error is far below 2^-100: no tape, no derivative
-rule takes part in them.
+The difference quotients are taken by mpmath at so many bits that their error is far below 2^-100: no tape, no
+derivative rule takes part in them.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ _STEP = 300
 _BITS = 4000
 
 _LOSSES = (
-    "l1_loss", "mse_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits",
-    "kl_div", "poisson_nll_loss", "gaussian_nll_loss", "soft_margin_loss", "hinge_embedding_loss", "margin_ranking_loss",
+    "l1_loss", "mse_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy",
+    "binary_cross_entropy_with_logits", "kl_div", "poisson_nll_loss", "gaussian_nll_loss", "soft_margin_loss",
+    "hinge_embedding_loss", "margin_ranking_loss",
 )  # fmt: skip
 _OPS = [op for op in registry() if op.name in _LOSSES or (op.family == "special" and op.pointwise)]
 CASES = [
@@ -44,8 +45,12 @@ def sample(op: Op, variant: Mapping[str, Any], count: int) -> dict[str, Any]:
     """Finite points of the op, spread over its own hard ones."""
     if len(op.inputs) + len(op.extras) == 1:
         rng = np.random.RandomState(7)
-        x = np.concatenate([rng.normal(size=8), rng.normal(size=6) * 9, [1e-20, -1e-20, 2.0**-40, 26.5, -30.0, 0.25, 0.9375]])
-        values = {op.inputs[0]: x if op.domain is None else x[op.domain(op.params(variant), {op.inputs[0]: x})]}
+        x = np.concatenate(
+            [rng.normal(size=8), rng.normal(size=6) * 9, [1e-20, -1e-20, 2.0**-40, 26.5, -30.0, 0.25, 0.9375]]
+        )
+        values = {
+            op.inputs[0]: x if op.domain is None else x[op.domain(op.params(variant), {op.inputs[0]: x})]
+        }
     else:
         values = tuples(FMT, landscape_of(op, op.params(variant)), 300, 1).values
         sizes = np.array([np.abs(x) for x in values.values()])
@@ -69,13 +74,22 @@ def test_arb_and_mpmath_agree(op: Op, variant: dict[str, Any]) -> None:
             point = {n: float(x[i]) for n, x in values.items()}
             stated = points.lower[column][int(i)]
             found = confirm(
-                formula, point, stated, FMT, column=column, wrt=op.inputs, order=int(column != "value"), tie=bool(points.tie[i])
+                formula,
+                point,
+                stated,
+                FMT,
+                column=column,
+                wrt=op.inputs,
+                order=int(column != "value"),
+                tie=bool(points.tie[i]),
             )
             assert found.agrees, (column, point, found.decimal)
 
 
 def number(exact_value: Exact) -> Any:
-    return mpmath.ldexp(mpmath.mpf(float(exact_value.hi[0])) + float(exact_value.lo[0]), int(exact_value.exp[0]))
+    return mpmath.ldexp(
+        mpmath.mpf(float(exact_value.hi[0])) + float(exact_value.lo[0]), int(exact_value.exp[0])
+    )
 
 
 def difference(formula: Any, point: Mapping[str, float], name: str, order: int) -> Any:
@@ -88,7 +102,9 @@ def difference(formula: Any, point: Mapping[str, float], name: str, order: int) 
             moved = {**point, name: (int(man) if there > 0 else -int(man), int(exp))}
             return reference_mpmath(formula, moved, wrt=(), order=0, bits=_BITS)["value"]
 
-        return (value(1) - value(-1)) / (2 * h) if order == 1 else (value(1) - 2 * value(0) + value(-1)) / h**2
+        return (
+            (value(1) - value(-1)) / (2 * h) if order == 1 else (value(1) - 2 * value(0) + value(-1)) / h**2
+        )
 
 
 @pytest.mark.parametrize(("op", "variant"), CASES)

@@ -1,4 +1,6 @@
-"""Formulas of several inputs at points: joint sets at ties, documented clamps, infinities, constants of a point."""
+"""Formulas of several inputs at points: joint sets at ties, documented clamps, infinities, constants of a
+point.
+"""
 
 from __future__ import annotations
 
@@ -81,9 +83,7 @@ def test_second_derivatives_are_not_judged_where_the_first_is_a_set() -> None:
 
 def test_second_derivatives_at_a_kink_of_the_first_come_from_either_side() -> None:
     """huber: x^2/2 inside, |x| - 1/2 outside; at 1 the first derivative is 1, the second 0 or 1."""
-    found = at(
-        lambda m, x: m.where(x >= 1, x - m.const(0.5), x * x / 2), order=2, wrt=("x",), x=1.0
-    )
+    found = at(lambda m, x: m.where(x >= 1, x - m.const(0.5), x * x / 2), order=2, wrt=("x",), x=1.0)
     assert ends(found, "d:x") == (1.0, 1.0)
     assert ends(found, "dd:x") == (0.0, 1.0)
 

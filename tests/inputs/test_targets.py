@@ -12,7 +12,12 @@ from gradcheck_suite.inputs.targets import Landscape, Line, spread, tuples
 
 
 def landscape(**changes: Any) -> Landscape:
-    made: dict[str, Any] = {"names": ("input", "target"), "landmarks": (0.0, 1.0), "partners": {}, "offsets": ()}
+    made: dict[str, Any] = {
+        "names": ("input", "target"),
+        "landmarks": (0.0, 1.0),
+        "partners": {},
+        "offsets": (),
+    }
     return Landscape(**{**made, **changes})
 
 
@@ -65,9 +70,9 @@ def test_everything_lies_in_the_domain() -> None:
 def test_infinities_are_tried_in_pairs_unless_a_list_leaves_them_out() -> None:
     fmt = format_of("float32")
     free = tuples(fmt, landscape(), 700, 0).values
-    assert {(a, b) for a, b in zip(free["input"], free["target"], strict=True) if np.isinf(a) and np.isinf(b)} == {
-        (a, b) for a in (np.inf, -np.inf) for b in (np.inf, -np.inf)
-    }
+    assert {
+        (a, b) for a, b in zip(free["input"], free["target"], strict=True) if np.isinf(a) and np.isinf(b)
+    } == {(a, b) for a in (np.inf, -np.inf) for b in (np.inf, -np.inf)}
     listed = tuples(fmt, landscape(partners={"target": (0.5, np.inf)}), 700, 0).values
     assert np.isposinf(listed["target"]).any()
     assert not np.isneginf(listed["target"]).any()

@@ -1,4 +1,6 @@
-"""The references are those losses: torch in float64 at ordinary inputs agrees, options and reductions included."""
+"""The references are those losses: torch in float64 at ordinary inputs agrees, options and reductions
+included.
+"""
 
 from __future__ import annotations
 
@@ -21,20 +23,29 @@ from tests.ops.samples import worst_errors
 
 FMT = format_of("float64")
 LOSSES = {
-    "l1_loss", "mse_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits",
-    "kl_div", "poisson_nll_loss", "gaussian_nll_loss", "soft_margin_loss", "hinge_embedding_loss", "margin_ranking_loss",
+    "l1_loss", "mse_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy",
+    "binary_cross_entropy_with_logits", "kl_div", "poisson_nll_loss", "gaussian_nll_loss", "soft_margin_loss",
+    "hinge_embedding_loss", "margin_ranking_loss",
 }  # fmt: skip
 _OPS = [op for op in registry() if op.name in LOSSES]
-EACH = [pytest.param(op, v, id=op.label(v)) for op in _OPS for v in op.variants if v.get("reduction") == "none"]
-REDUCED = [pytest.param(op, v, id=op.label(v)) for op in _OPS for v in op.variants if v.get("reduction") != "none"]
+EACH = [
+    pytest.param(op, v, id=op.label(v)) for op in _OPS for v in op.variants if v.get("reduction") == "none"
+]
+REDUCED = [
+    pytest.param(op, v, id=op.label(v)) for op in _OPS for v in op.variants if v.get("reduction") != "none"
+]
 
 
 NAN_AT_0 = {("kl_div", "d:target"), ("poisson_nll_loss", "d:target")}
-"""Where torch forms 0 log 0 in the gradient of a target of 0: the harness reports that, this test passes it over."""
+"""Where torch forms 0 log 0 in the gradient of a target of 0: the harness reports that, this test passes it
+over.
+"""
 
 
 def ordinary(op: Op, variant: dict[str, Any]) -> dict[str, Any]:
-    """Points of middling size, away from kinks and from the ends of a domain; nothing cancels below a hundredth."""
+    """Points of middling size, away from kinks and from the ends of a domain; nothing cancels below a
+    hundredth.
+    """
     values = tuples(FMT, landscape_of(op, op.params(variant)), 600, 0).values
     sizes = np.array([np.abs(x) for x in values.values()])
     keep = ((sizes > 0.01) & (sizes < 16)).all(axis=0)
@@ -51,7 +62,9 @@ def ordinary(op: Op, variant: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("op", "variant"), EACH)
 def test_torch_agrees_entry_by_entry(op: Op, variant: dict[str, Any]) -> None:
-    """The error is measured in ulps of 1 where a result is less: it may be a small difference of numbers near 1."""
+    """The error is measured in ulps of 1 where a result is less: it may be a small difference of numbers near
+    1.
+    """
     called = at_variant(op, variant)
     values = ordinary(called, variant)
     assert len(values[called.inputs[0]]) >= 20
@@ -68,7 +81,12 @@ def test_torch_agrees_entry_by_entry(op: Op, variant: dict[str, Any]) -> None:
             off = np.abs(computed - exact) / (np.maximum(np.abs(exact), 1.0) * 2.0**-52)
         worst = int(np.argmax(np.where(judged, off, 0)))
         # The second derivative of binary_cross_entropy has a guard of 1e-12 in its denominator.
-        assert off[worst] <= (2**22 if column.startswith("dd") else 64), (column, {n: float(x[worst]) for n, x in values.items()}, computed[worst], exact[worst])
+        assert off[worst] <= (2**22 if column.startswith("dd") else 64), (
+            column,
+            {n: float(x[worst]) for n, x in values.items()},
+            computed[worst],
+            exact[worst],
+        )
 
 
 @pytest.mark.parametrize(("op", "variant"), REDUCED)
@@ -91,7 +109,11 @@ def test_module_is_the_same_op(op: Op, variant: dict[str, Any]) -> None:
     values = {n: torch.from_numpy(x[:7].copy()) for n, x in ordinary(called, variant).items()}
     first, *others = (values[n] for n in (*called.inputs, *called.extras))
     module = called.module(**called.arguments(variant))(first, *others)
-    form = called.call(*(values[n] for n in called.inputs), **{n: values[n] for n in called.extras}, **called.arguments(variant))
+    form = called.call(
+        *(values[n] for n in called.inputs),
+        **{n: values[n] for n in called.extras},
+        **called.arguments(variant),
+    )
     assert torch.equal(module, form)
 
 

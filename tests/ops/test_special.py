@@ -16,8 +16,8 @@ from gradcheck_suite.ops.registry import registry
 
 FMT = format_of("float64")
 NAMES = {
-    "exp2", "expm1", "log1p", "logit", "entr", "xlogy", "xlog1py", "logaddexp", "logaddexp2", "erf", "erfc", "erfcx",
-    "erfinv", "ndtr", "log_ndtr", "ndtri", "sinc", "clamp",
+    "exp2", "expm1", "log1p", "logit", "entr", "xlogy", "xlog1py", "logaddexp", "logaddexp2", "erf", "erfc",
+    "erfcx", "erfinv", "ndtr", "log_ndtr", "ndtri", "sinc", "clamp",
 }  # fmt: skip
 OPS = [op for op in registry() if op.name in NAMES]
 VARIANTS = [pytest.param(op, v, id=op.label(v)) for op in OPS for v in op.variants]
@@ -51,7 +51,8 @@ def test_torch_agrees_at_ordinary_inputs(op: Op, variant: dict[str, Any]) -> Non
         exact = points.columns[column].to_float64()
         with np.errstate(invalid="ignore"):
             off = np.abs(computed - exact) / (np.maximum(np.abs(exact), 1.0) * 2.0**-52)
-        # Derivatives that torch forms from rounded values lose a few digits; this test only tells functions apart.
+        # Derivatives that torch forms from rounded values lose a few digits; this test only tells functions
+        # apart.
         assert off[judged].max() <= tolerance, column
 
 
