@@ -45,7 +45,7 @@ class Jet:
         self.sign = sign
 
     def __add__(self, other: Any) -> Jet:
-        sign = self.sign if self.sign and sign_of(other) in (self.sign, 0) and not _unknown(other) else 0
+        sign = self.sign if self.sign and (sign_of(other) == self.sign or _is_nothing(other)) else 0
         if isinstance(other, Jet):
             return Jet(self.series + other.series, self.ball + other.ball, self.span, sign)
         return Jet(self.series + other, self.ball + other, self.span, sign)
@@ -80,9 +80,9 @@ def sign_of(a: Any) -> int:
     return 1 if a > 0 else -1 if a < 0 else 0
 
 
-def _unknown(a: Any) -> bool:
-    """Whether `sign_of(a)` being 0 may hide either sign."""
-    return isinstance(a, Jet) or ARB.sign(a) != 0
+def _is_nothing(a: Any) -> bool:
+    """Whether a is the constant 0, and not merely of unknown sign."""
+    return not isinstance(a, Jet) and bool(a == 0)
 
 
 def variable(centre: arb, scale: arb, radius: float = 0.0) -> Jet:
@@ -143,7 +143,9 @@ def _lifted(name: str, make: Callable[[Jet], Jet], sign: Callable[[Jet], int]) -
         # Compositions lose digits in the value itself: 1 - 2e/(1 + e) for tanh near 0, log of 1 + e for
         # log1p.
         found.series[0] = scalar(a.series[0])
-        found.ball[0] = scalar(a.ball[0])
+        whole = scalar(a.ball[0])
+        # The mean value theorem serves where the scalar function has no answer for a wide ball.
+        found.ball[0] = whole if whole.is_finite() else found.series[0] + found.ball[1] * a.span
         return Jet(found.series, found.ball, found.span, sign(found) or sign(a))
 
     return function
@@ -202,17 +204,25 @@ def _inverse(name: str, sign: int) -> Callable[[arb_series], arb_series]:
 
 
 def _polygamma(order: int) -> Callable[[arb_series], arb_series]:
-    """psi^(m)(a) = (-1)^(m+1) m! zeta(m+1, a) for m >= 1 (NIST DLMF 25.11.12); psi is the scalar digamma."""
+    """psi^(m)(a) = (-1)^(m+1) m! zeta(m+1, a) for m >= 1 (NIST DLMF 25.11.12), here with m = k + order.
+
+    psi itself is the scalar digamma; order -1 stands for the logarithm of Gamma.  The value is overwritten.
+    """
+
+    def coefficient(a: arb, k: int) -> arb:
+        m = k + order
+        if m == 0:
+            # By the mean value theorem: flint gives up on wide balls.
+            middle = a.mid()
+            found: arb = middle.digamma() + arb(2).zeta(a) * (a - middle)
+            return found
+        # m!/k!
+        weight = arb(m) if order > 0 else arb(1) / k if order < 0 else arb(1)
+        found = (-1) ** (m + 1) * weight * arb(m + 1).zeta(a)
+        return found
 
     def series(s: arb_series) -> arb_series:
-        a = s[0]
-        # The coefficient of k is psi^(m)(a)/k! with m = k + order, and m!/k! is m or 1; the value itself is
-        # overwritten.
-        weights = [k + 1 if order else 1 for k in range(_flint.cap)]
-        outer = [
-            (-1) ** (k + order + 1) * weights[k] * arb(k + order + 1).zeta(a) for k in range(1, _flint.cap)
-        ]
-        return _compose([arb(0), *outer], s)
+        return _compose([arb(0), *(coefficient(s[0], k) for k in range(1, _flint.cap))], s)
 
     return series
 
@@ -253,7 +263,7 @@ _FUNCTIONS: dict[str, tuple[Callable[[Jet], Jet], Callable[[Jet], int]]] = {
     "gauss": (lambda a: _exp(-(a * a)), _positive),
     "sin": (_each(arb_series.sin), _no_sign),
     "cos": (_each(arb_series.cos), _no_sign),
-    "lgamma": (_each(arb_series.lgamma), _no_sign),
+    "lgamma": (_each(_polygamma(-1)), _no_sign),
     "digamma": (_each(_polygamma(0)), _no_sign),
     "trigamma": (_each(_polygamma(1)), _no_sign),
     "erfinv": (_each(_inverse("erfinv", 1)), _same_sign),
@@ -319,7 +329,7 @@ class JetField:
         found = ARB.compare(_ball(a), _ball(b))
         if found == UNDECIDED:
             first, second = sign_of(a), sign_of(b)
-            if first * second < 0 or (first and not _unknown(b)) or (second and not _unknown(a)):
+            if first * second < 0 or (first and _is_nothing(b)) or (second and _is_nothing(a)):
                 return first or -second
         return found
 

@@ -25,6 +25,7 @@ TARGET: Final = 2.0**-20
 """Every accepted polynomial lies within this many ULP of the exact column at every float of its block."""
 
 _UNIT: Final = 2.0**-53
+_UNDERFLOW: Final = 2.0**-1000
 
 
 def rounding(coefficients: Floats) -> Floats:
@@ -83,11 +84,11 @@ class Polynomials:
     @classmethod
     def constants(cls, values: Floats, errors: Floats, length: int) -> Polynomials:
         """Constant columns within `errors`."""
-        coefficients = np.zeros((len(values), length))
+        rows = len(values)
+        coefficients = np.zeros((rows, length))
         coefficients[:, 0] = values
-        return cls(
-            coefficients, np.zeros(len(values), dtype=np.int64), np.abs(values), errors, np.zeros(len(values))
-        )
+        power = np.zeros(rows, dtype=np.int64)
+        return cls(coefficients, power, np.abs(values), errors + _UNDERFLOW, np.zeros(rows))
 
 
 _FIELDS: Final = ("coefficients", "power", "floor", "absolute", "relative")
@@ -124,7 +125,8 @@ def _with_power(given: Candidates, fmt: Format, power: int) -> tuple[Polynomials
     below = (size * reach[:, :length] + given.errors[:, :length] * reach[:, :length])[:, :power].sum(axis=1)
     drop = below <= tiny / 4
     coefficients[drop, :power] = 0
-    absolute = np.where(drop, below, 0.0)
+    # The least of these also covers what underflows in binary64.
+    absolute = np.where(drop, below, 0.0) + _UNDERFLOW
     # ... and are measured at the smallest |t| otherwise, where they weigh most against |t|^power.
     weight = np.empty_like(reach)
     weight[:, power:] = reach[:, : length + 1 - power]

@@ -24,6 +24,7 @@ from flint import arb
 
 from gradcheck_suite.floats import Format, from_ordinal
 from gradcheck_suite.formula.cover import Cover
+from gradcheck_suite.formula.growth import grown_signs
 from gradcheck_suite.formula.jets import JETS, JetContext, NoJet, coefficients, variable
 from gradcheck_suite.formula.polynomials import TARGET, Candidates, Polynomials, certify
 from gradcheck_suite.formula.tape import Array, Objects
@@ -81,12 +82,12 @@ def _side(expansion: _Expansion, fmt: Format, sign: int, margin: int) -> Iterato
         yield origin.cover
         if start > fmt.emax:
             return
-    tail = _tail(segments, fmt, start if origin else None)
+    lowest = start if origin else None
+    tail = _tail(segments, fmt, lowest) or _overflow(expansion, segments, fmt, lowest)
     if tail is not None:
         stop = tail.mark
         yield tail.cover
-    lowest = start if origin else fmt.emin - 1
-    yield from _grid(expansion, fmt, sign, range(lowest, stop), margin)
+    yield from _grid(expansion, fmt, sign, range(start if origin else fmt.emin - 1, stop), margin)
 
 
 # ---------------------------------------------------------------- jets as numbers
@@ -268,7 +269,7 @@ def _try_grid(
     ends = np.sort(sign * np.stack([inner, outer]), axis=0)
     places = np.stack([*ends, centre - half * reach, centre + half * reach, centre, 1 / half])
     cover = _blocks(fmt, places[:, good], [c.take(good) for c in columns])
-    void, beyond = np.isnan(jets.rad[:, 0]), np.abs(jets.mid[:, 0]) > 2.0 ** (fmt.emax + 64)
+    void, beyond = np.isnan(jets.rad[:, 0]) & ~jets.undecided, np.abs(jets.mid[:, 0]) > 2.0 ** (fmt.emax + 64)
     patience = np.where(void, _UNDEFINED, np.where(beyond, _BEYOND, fmt.precision))
     return _Attempt(cover, ~good, lost, patience)
 
@@ -307,7 +308,8 @@ class _Segments:
     """Enclosures over the intervals between neighbouring marks on one side of 0, and jets at the marks.
 
     Segment i lies between marks i and i + 1; its coefficients are scaled by its upper end, so that they
-    neither overflow nor underflow; those at mark i by the mark.
+    neither overflow nor underflow; those `at` mark i by the mark.  The jet at the `start`, which stands for
+    0, is not scaled.
     """
 
     def __init__(self, expansion: _Expansion, sign: int) -> None:
@@ -317,6 +319,7 @@ class _Segments:
         low, high = points[:-1], points[1:]
         self.over = expansion.jets(sign * (low + high) / 2, (high - low) / 2, high)
         self.at = expansion.jets(sign * points, np.zeros(len(points)), points)
+        self.start = expansion.jets(sign * points[:1], np.zeros(1), np.ones(1))
 
 
 def _origin(segments: _Segments, fmt: Format) -> _Wide | None:
@@ -348,10 +351,10 @@ def _origin_column(
     tops = marks[1:][usable]
     powers = np.arange(kept)
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        # The jet at the origin is scaled by 2^_ORIGIN; wanted are powers of t = x/2^top.
-        shift = tops[:, np.newaxis] * powers - _ORIGIN * (powers + derivative)
-        coefficients[:, :kept] = np.ldexp(segments.at.mid[0, derivative:degree] * weight[:-1], shift)
-        errors[:, :kept] = np.ldexp(segments.at.rad[0, derivative:degree] * weight[:-1], shift)
+        # Powers of x become powers of t = x/2^top.
+        shift = tops[:, np.newaxis] * powers
+        coefficients[:, :kept] = np.ldexp(segments.start.mid[0, derivative:degree] * weight[:-1], shift)
+        errors[:, :kept] = np.ldexp(segments.start.rad[0, derivative:degree] * weight[:-1], shift)
         remainders = np.stack(
             [
                 np.ldexp(segments.over.most[:, degree], (top - marks[1:]) * degree - top * derivative)
@@ -377,11 +380,26 @@ def _tail(segments: _Segments, fmt: Format, start: int | None) -> _Wide | None:
     if not good.any():
         return None
     best = int(np.flatnonzero(good)[0])
-    mark = int(marks[usable[best]])
-    ends = np.sort(segments.sign * np.array([2.0**mark, fmt.max]))
-    reach = np.sort(segments.sign * np.array([2.0**mark, 2.0 ** (fmt.emax + 1)]))
+    return _from_mark(int(marks[usable[best]]), segments.sign, fmt, [c.take([best]) for c in columns])
+
+
+def _from_mark(mark: int, sign: int, fmt: Format, columns: list[Polynomials]) -> _Wide:
+    ends = np.sort(sign * np.array([2.0**mark, fmt.max]))
+    reach = np.sort(sign * np.array([2.0**mark, 2.0 ** (fmt.emax + 1)]))
     places = np.array([*ends, *reach, 0.0, 2.0 ** -(fmt.emax + 1)])[:, np.newaxis]
-    return _Wide(mark, _blocks(fmt, places, [c.take([best]) for c in columns]))
+    return _Wide(mark, _blocks(fmt, places, columns))
+
+
+def _overflow(expansion: _Expansion, segments: _Segments, fmt: Format, start: int | None) -> _Wide | None:
+    """The longest block that ends at the largest float on which all columns are past the overflow limit."""
+    least = fmt.emin if start is None else start
+    for mark in (int(m) for m in segments.marks if least <= m <= fmt.emax):
+        signs = grown_signs(expansion.formula, mark, segments.sign, fmt.emax + 2, expansion.order)
+        if signs is not None:
+            sizes = [np.array([s * 2.0 ** (fmt.emax + 4)]) for s in signs]
+            columns = [_constants(size, np.zeros(1), expansion.degree) for size in sizes]
+            return _from_mark(mark, segments.sign, fmt, columns)
+    return None
 
 
 def _tail_column(
