@@ -54,22 +54,18 @@ OTHER_ENVIRONMENT: Final = Slack(
 )
 
 
-def judged(result: Result, entry: Entry, slack: Slack) -> Result:
+def judged(result: Result, entry: Entry, slack: Slack, noise: float = 0.0) -> Result:
     """The result with its findings told apart: known ones by the entry, new ones with what the entry says
     instead.
 
-    A larger maximum error, and a case that is no longer judged, become findings of their own.
+    A larger maximum error, and a case that is no longer judged, become findings of their own. An error of up
+    to `noise` ULP is no new finding by itself: one that was just below the threshold may come out just above
+    it.
     """
-    compared = told_apart(result, entry, slack)
-    worse = tuple(_worse(compared, compared.findings, entry, slack))
+    findings = tuple(_told_apart(finding, result, entry, slack, noise) for finding in result.findings)
+    worse = tuple(_worse(result, findings, entry, slack))
     verdict = "findings" if worse else result.verdict
-    return dataclasses.replace(compared, findings=compared.findings + worse, verdict=verdict)
-
-
-def told_apart(result: Result, entry: Entry, slack: Slack) -> Result:
-    """The same without those further findings."""
-    findings = tuple(_told_apart(finding, result, entry, slack) for finding in result.findings)
-    return dataclasses.replace(result, findings=findings)
+    return dataclasses.replace(result, findings=findings + worse, verdict=verdict)
 
 
 def recorded(result: Result) -> Result:
@@ -91,10 +87,11 @@ def improvements(result: Result, entry: Entry, slack: Slack) -> list[str]:
     return sentences
 
 
-def _told_apart(finding: Finding, result: Result, entry: Entry, slack: Slack) -> Finding:
+def _told_apart(finding: Finding, result: Result, entry: Entry, slack: Slack, noise: float) -> Finding:
     if not gated(finding) or finding.status == "known":
         return finding
-    reason = _unexplained(finding, result, entry, slack)
+    small = finding.kind == "inaccurate" and finding.witness is not None and finding.witness.ulp <= noise
+    reason = None if small else _unexplained(finding, result, entry, slack)
     if reason is None:
         return dataclasses.replace(finding, status="known")
     return dataclasses.replace(finding, message=f"{finding.message} {reason}")

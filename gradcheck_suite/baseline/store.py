@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from gradcheck_suite.options import Settings
     from gradcheck_suite.results import Result
 
+_NOISE: Final = 2.0
+"""Errors of up to so many times the threshold are no regression by themselves."""
+
 SHIPPED: Final = Path(__file__).with_name("shipped")
 """The baselines of torch's own ops that come with the package."""
 
@@ -39,7 +42,7 @@ class Baseline:
     """
 
     def __init__(self, folder: Path, environment: Mapping[str, Any], *, max_ulp: float, exact: bool) -> None:
-        self.folder, self.exact = folder, exact
+        self.folder, self.exact, self.max_ulp = folder, exact, max_ulp
         self.key = str(environment["key"])
         self.beside = beside(environment, max_ulp)
         self._file = cache(lambda op: files.read_op(folder, op))
@@ -76,7 +79,11 @@ class Baseline:
     def judged(self, result: Result) -> Result:
         """The result with its findings told apart into known and new; as it is where nothing was recorded."""
         known = self.known(result)
-        return result if known is None else compare.judged(result, known.entry, known.slack)
+        return (
+            result
+            if known is None
+            else compare.judged(result, known.entry, known.slack, _NOISE * self.max_ulp)
+        )
 
     def improvements(self, results: Iterable[Result]) -> list[str]:
         """What got better than recorded, one sentence each."""

@@ -119,6 +119,20 @@ def test_the_largest_error_may_grow_to_twice_or_by_one(
         assert told.findings[0].lo == "0x1.8p+3"
 
 
+@pytest.mark.parametrize(("size", "status"), [(7.9, "known"), (8.1, "new")])
+def test_an_error_just_past_the_threshold_may_be_noise(tmp_path: Path, size: float, status: str) -> None:
+    small = finding(5.0, 6.0, kind="inaccurate", severity="minor", witness=ulp(size))
+    told = judged(tmp_path, result(max_ulp=3.9), result(small, max_ulp=7.7))
+    assert statuses(told) == [status]
+
+
+def test_noise_does_not_hide_a_larger_maximum(tmp_path: Path) -> None:
+    small = finding(5.0, 6.0, kind="inaccurate", severity="minor", witness=ulp(7.9))
+    told = judged(tmp_path, result(max_ulp=0.5), result(small, max_ulp=7.9))
+    assert statuses(told) == ["known", "new"]
+    assert "the largest error grew from 0.5 to 7.9 ULP" in told.findings[1].message
+
+
 def test_errors_over_other_inputs_are_not_compared(tmp_path: Path) -> None:
     assert judged(tmp_path, result(max_ulp=0.5), result(max_ulp=3.9, sample="thorough-20000")).findings == ()
 

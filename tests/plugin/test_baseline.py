@@ -10,7 +10,7 @@ ARGUMENTS = ("--gradcheck", "--gradcheck-ops=custom", "--gradcheck-dtypes=float3
 BASELINE = "--gradcheck-baseline=base"
 RECORD = "--gradcheck-update-baseline=all"
 
-# A correctly rounded op whose gradient has a defect below -12, and, where the file `planted` exists, one above 12.
+# A correctly rounded op whose gradient has a defect below -12, and one above 12 where `planted` exists.
 OPS = """
 import os
 import torch
@@ -71,7 +71,8 @@ def test_files_are_per_op_and_settle(project: pytest.Pytester) -> None:
     (file,) = (project.path / "base").iterdir()
     assert file.name == "mine.json"
     before = file.read_text()
-    assert list(json.loads(before)["environments"].values())[0]["cases"]["mine::float32::backward"]["regions"]
+    (environment,) = json.loads(before)["environments"].values()
+    assert environment["cases"]["mine::float32::backward"]["regions"]
     run(project, RECORD)
     assert file.read_text() == before
 
