@@ -316,10 +316,13 @@ def _sequences(case: Attention, key_width: int, value_width: int) -> dict[str, A
     }
 
 
-def _multi_head_cases(fmt: Format, full: bool) -> Iterator[tuple[Attention, dict[str, Any]]]:
+def _multi_head_cases(
+    fmt: Format, *, full: bool, few: bool = False
+) -> Iterator[tuple[Attention, dict[str, Any]]]:
     """Attention masks and padding masks as this op takes them: true where a key is masked out."""
-    yield from ((case, {}) for case in attentions(fmt, full=False))
-    for case in masked(fmt):
+    plain, hidden = list(attentions(fmt, full=False)), list(masked(fmt))
+    yield from ((case, {}) for case in (plain[:1] if few else plain))
+    for case in hidden[:2] if few else hidden:
         mask = ~case.mask[:_QUERIES, :_KEYS]
         yield case, {"attn_mask": mask}
         if full:
@@ -331,7 +334,8 @@ def _multi_head_cases(fmt: Format, full: bool) -> Iterator[tuple[Attention, dict
 
 def _packed_samples(params: Params, fmt: Format, *, budget: str, seed: int) -> Iterator[Sample]:
     full = not params["need_weights"] and budget != "quick"
-    for case, extra in _multi_head_cases(fmt, full):
+    few = params["add_zero_attn"] or not params["average_attn_weights"] or params["num_heads"] == 1
+    for case, extra in _multi_head_cases(fmt, full=full, few=few):
         inputs = _sequences(case, _EMBEDDING, _EMBEDDING) | {
             "in_proj_weight": weights(3 * _EMBEDDING, _EMBEDDING, 2),
             "query_bias": weights(1, _EMBEDDING, 7)[0],
@@ -346,7 +350,7 @@ def _packed_samples(params: Params, fmt: Format, *, budget: str, seed: int) -> I
 
 
 def _separate_samples(params: Params, fmt: Format, *, budget: str, seed: int) -> Iterator[Sample]:
-    for case, extra in _multi_head_cases(fmt, False):
+    for case, extra in _multi_head_cases(fmt, full=False):
         inputs = _sequences(case, 3, 2) | {
             "q_proj_weight": weights(_EMBEDDING, _EMBEDDING, 2),
             "k_proj_weight": weights(_EMBEDDING, 3, 3),

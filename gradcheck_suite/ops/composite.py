@@ -136,7 +136,7 @@ def _adaptive_samples(
     full = plain and budget != "quick"
     targets = [np.array([0, 3, 6, 1]), np.array([1, 1, 0, 0])]
     for case, inputs in _adaptive_cases(params, fmt, tensors, full):
-        for target in targets if case.at == 1.0 else targets[:1]:
+        for target in targets if case.label == "ordinary entries" else targets[:1]:
             yield _classified(case, inputs, target)
     single = {**inputs, "input": case.input[0]}
     yield _classified(case, single, np.array(5))

@@ -83,6 +83,12 @@ def _laid(vector: Any, dim: int) -> Any:
     inputs=("x1", "x2"),
     variants=[{"dim": 0}, {"dim": -1}, {"eps": 0.0}, {"eps": 1e-30}, {"eps": 0.1}, {"eps": 100.0}],
     samples=_cosine_samples,
+    # A cosine knows no scale: beside 1, the largest entry, no square leaves the format.
+    stable_form=(
+        "u = x1 / x1.detach().abs().amax(dim, keepdim=True).clamp_min(eps)\n"
+        "v = x2 / x2.detach().abs().amax(dim, keepdim=True).clamp_min(eps)\n"
+        "torch.nn.functional.cosine_similarity(u, v, dim, eps=1)"
+    ),
 )
 def cosine_similarity(m: Context, x1: Array, x2: Array, *, dim: int = 1, eps: Any = 1e-8) -> Array:
     product = x1 * x2
@@ -127,6 +133,11 @@ def _pairwise_samples(params: Params, fmt: Format, *, budget: str, seed: int) ->
         {"p": 1.0, "eps": 0.0},
     ],
     samples=_pairwise_samples,
+    stable_form=(
+        "d, limits = x1 - x2 + eps, torch.finfo(x1.dtype)\n"
+        "s = d.detach().abs().amax(-1, keepdim=True).clamp(limits.tiny, limits.max)\n"
+        "s.squeeze(-1) * torch.linalg.vector_norm(d / s, p, -1)"
+    ),
 )
 def pairwise_distance(
     m: Context, x1: Array, x2: Array, *, p: float = 2.0, eps: Any = 1e-6, keepdim: bool = False
@@ -157,6 +168,12 @@ def _pdist_samples(params: Params, fmt: Format, *, budget: str, seed: int) -> It
     directions=("forward", "backward"),
     variants=[{"p": p} for p in (0.0, 0.5, 1.0, 1.5, 3.0, inf)],
     samples=_pdist_samples,
+    stable_form=(
+        "i, j = torch.triu_indices(len(input), len(input), 1)\n"
+        "d, limits = input[i] - input[j], torch.finfo(input.dtype)\n"
+        "s = d.detach().abs().amax(-1, keepdim=True).clamp(limits.tiny, limits.max)\n"
+        "s.squeeze(-1) * torch.linalg.vector_norm(d / s, p, -1)"
+    ),
 )
 def pdist(m: Context, input: Array, *, p: float = 2.0) -> Array:
     first, second = np.triu_indices(input.shape[0], 1)
