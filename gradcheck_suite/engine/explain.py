@@ -122,11 +122,11 @@ def _sentence(
 ) -> str:
     what = wording.quantity(case.direction)
     if kind is None:
-        reason = {
+        says = {
             "undefined": "nothing is judged: the exact result is undefined there",
             "ok": "nothing wrong",
         }
-        return f"{case.op.label(case.variant)} {case.dtype}: {what}: {reason.get(verdict, verdict)}."
+        return f"{case.op.label(case.variant)} {case.dtype}: {what}: {says.get(verdict, verdict)}."
     text = wording.sentence(
         case.op.label(case.variant),
         case.dtype,

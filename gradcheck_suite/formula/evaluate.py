@@ -107,13 +107,13 @@ def _second(
     formula: Formula, field: Any, inputs: Mapping[str, Objects], name: str, straight: bool
 ) -> Objects:
     dual = DualField(field)
-    m = Context(dual, straight=straight)  # type: ignore[arg-type]  # DualField sets its functions dynamically
+    m = Context(dual, straight=straight)
     seeds = {
         n: elementwise(lambda v, n=n: Dual(v, field.one if n == name else field.zero), x)
         for n, x in inputs.items()
     }
     kinds = {n: Variable if n == name else Array for n in seeds}
-    variables = {n: kinds[n](dual, s) for n, s in seeds.items()}  # type: ignore[arg-type]
+    variables = {n: kinds[n](dual, s) for n, s in seeds.items()}
     value = formula(m, **variables)
     one = np.full(value.shape, dual.one, dtype=object)
     (g,) = gradient(value, one, [variables[name]])  # type: ignore[list-item]  # this one is a Variable
@@ -155,7 +155,7 @@ def enclose(
             found, (ties, clamps) = derivatives(formula, ARB, part, wrt, order, straight=straight)
             good = np.ones(len(open_points), dtype=bool)
             for name, column in found.items():
-                sure = np.frompyfunc(done, 1, 1)(column).astype(bool)
+                sure = np.asarray(np.frompyfunc(done, 1, 1)(column), dtype=bool)
                 good &= sure
                 columns.setdefault(name, np.full(size, ARB.nan, dtype=object))[open_points] = column
                 settled.setdefault(name, np.zeros(size, dtype=bool))[open_points] = sure
@@ -189,7 +189,7 @@ def to_exact(column: Objects, fmt: Format, settled: Bools) -> Exact:
     if fmt.precision <= 24:
         # binary64 is close enough to the midpoint, and its range covers the narrower formats with room to
         # spare.
-        values = np.frompyfunc(float, 1, 1)(column).astype(np.float64)
+        values = np.asarray(np.frompyfunc(float, 1, 1)(column), dtype=np.float64)
         values[~settled] = np.nan
         # What is 0 here is 0 or far below the format; a radius relative to nothing would hide any error.
         return Exact.from_float64(values, rad=np.where(values == 0, 0.0, 2.0**-45))

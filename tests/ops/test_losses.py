@@ -120,9 +120,10 @@ def test_module_is_the_same_op(op: Op, variant: dict[str, Any]) -> None:
 def test_denominators_of_weighted_means() -> None:
     """l1_loss and mse_loss divide by the sum of the weights, huber_loss by the number of entries."""
     x, y, w = (torch.tensor(v, dtype=torch.float64) for v in ([1.0, 4.0], [0.5, 2.0], [3.0, 1.0]))
-    assert F.l1_loss(x, y, weight=w).item() == (3 * 0.5 + 2) / 4
-    assert F.mse_loss(x, y, weight=w).item() == (3 * 0.25 + 4) / 4
-    assert F.huber_loss(x, y, weight=w).item() == (3 * 0.125 + 1.5) / 2
+    given: dict[str, Any] = {"weight": w}  # the type stubs lack it
+    assert F.l1_loss(x, y, **given).item() == (3 * 0.5 + 2) / 4
+    assert F.mse_loss(x, y, **given).item() == (3 * 0.25 + 4) / 4
+    assert F.huber_loss(x, y, **given).item() == (3 * 0.125 + 1.5) / 2
 
 
 def test_labels_name_what_is_passed() -> None:
