@@ -205,7 +205,7 @@ def _simple(profile: Profile, region: Region, bits: int) -> list[int]:
         return []
     values = np.concatenate([_short(worst, bits), _cut(worst, bits, profile.fmt)])
     inside = (values >= region.lo) & (values <= region.hi) & (round_to(values, profile.fmt) == values)
-    inside &= values != 0  # what underflows is no shorter form of a subnormal number
+    inside &= (values != 0) & np.isfinite(values)  # what under- or overflows is no shorter form
     ordered = sorted(set(values[inside].tolist()), key=lambda v: (_bits(v), abs(log2(v / worst)), abs(v)))
     few = [v for v in ordered if _bits(v) <= bits][:_SIMPLEST]
     cut = [v for v in ordered if _bits(v) > bits]
