@@ -6,7 +6,7 @@ torch.nn.MultiheadAttention, version 2.13.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -157,7 +157,7 @@ def _heads(x: Array, heads: int) -> Array:
 
 def _multi_head(
     m: Context,
-    projected: tuple[Array, Array, Array],
+    projected: Sequence[Array],
     out_proj_weight: Array,
     out_proj_bias: Any,
     *,
@@ -167,7 +167,9 @@ def _multi_head(
     attn_mask: Any,
     key_padding_mask: Any,
 ) -> Any:
-    q, k, v = (_heads(x, num_heads) for x in projected)
+    batched = projected[0].ndim == 3
+    whole = projected if batched else [x.reshape(x.shape[0], 1, -1) for x in projected]
+    q, k, v = (_heads(x, num_heads) for x in whole)
     scores = q @ _turned(k) / m.sqrt(q.shape[-1])
     padding = None if key_padding_mask is None else key_padding_mask[:, np.newaxis, np.newaxis]
     allowed = np.ones(scores.shape, dtype=bool)
@@ -182,9 +184,10 @@ def _multi_head(
     joined = output.transpose(2, 0, 1, 3).reshape(length, batch, -1)
     out = joined @ _turned(out_proj_weight)
     out = out if out_proj_bias is None else out + out_proj_bias
-    if not need_weights:
-        return out
-    return out, m.mean(attention, 1) if average_attn_weights else attention
+    shares = m.mean(attention, 1) if average_attn_weights else attention
+    if not batched:
+        out, shares = out[:, 0], shares[0]
+    return (out, shares) if need_weights else out
 
 
 def _padded(mask: Any, length: int) -> Any:
@@ -347,6 +350,10 @@ def _packed_samples(params: Params, fmt: Format, *, budget: str, seed: int) -> I
         # and what torch computes there is rounding noise. It takes part as a constant.
         given = {"key_bias": weights(1, _EMBEDDING, 8)[0], **extra}
         yield Sample(inputs=inputs, extra=given, label=case.label, probe=case.probe, at=case.at)
+        if case.label == "ordinary entries":
+            alone = {n: x[:, 0] if n in _TRIPLE else x for n, x in inputs.items()}
+            label = "an ordinary sequence without a batch"
+            yield Sample(inputs=alone, extra=given, label=label, probe="batch", at=1.0)
 
 
 def _separate_samples(params: Params, fmt: Format, *, budget: str, seed: int) -> Iterator[Sample]:

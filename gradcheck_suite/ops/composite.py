@@ -236,21 +236,26 @@ def chunked_call(
     *tensors: torch.Tensor,
     target: torch.Tensor,
     batch_chunk_size: int = 2,
+    chunking_method: str | None = None,
     acc_policy: str = "auto",
     **options: Any,
 ) -> torch.Tensor:
-    """The chunked implementation."""
+    """The chunked implementation; a chunking method chooses the size of the chunks itself."""
     if _linear is _absent:
         return _absent()
     policy: Any = acc_policy
-    chosen = nn.LinearCrossEntropyOptions(batch_chunk_size=batch_chunk_size, acc_policy=policy)
+    size = None if chunking_method else batch_chunk_size
+    chosen = nn.LinearCrossEntropyOptions(
+        batch_chunk_size=size, chunking_method=chunking_method, acc_policy=policy
+    )
     return _linear(*tensors, target, options=chosen, **options)
 
 
 def _chunked_code(texts: Mapping[str, str]) -> str:
-    own = {"batch_chunk_size": "2", "acc_policy": "'auto'"} | {
-        n: t for n, t in texts.items() if n in ("batch_chunk_size", "acc_policy")
-    }
+    own = {"batch_chunk_size": "2", "chunking_method": "None", "acc_policy": "'auto'"}
+    own |= {n: t for n, t in texts.items() if n in own}
+    if own["chunking_method"] != "None":
+        own["batch_chunk_size"] = "None"
     options = ", ".join(f"{n}={t}" for n, t in own.items())
     rest = [f"{n}={t}" for n, t in texts.items() if n not in (*own, "input", "linear_weight")]
     chosen = f"options=torch.nn.LinearCrossEntropyOptions({options})"
@@ -372,6 +377,7 @@ def _logits(input: Array, linear_weight: Array, linear_bias: Any) -> Array:
         {"weight": TENSOR},
         {"weight": TENSOR, "linear_bias": TENSOR, "reduction": "none"},
         {"batch_chunk_size": 16},
+        {"chunking_method": "aspect_ratio:2"},
         {"ignore_index": 1},
     ],
     samples=_linear_samples,
@@ -387,6 +393,7 @@ def linear_cross_entropy_chunked(
     reduction: str = "mean",
     ignore_index: int | None = None,
     batch_chunk_size: int = 2,
+    chunking_method: str | None = None,
     acc_policy: str = "auto",
 ) -> Array:
     loss: Array = linear_cross_entropy(
