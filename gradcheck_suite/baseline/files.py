@@ -3,7 +3,12 @@
     {"format": 1, "op": "gelu", "environments": {
         "torch2.13-cpu-avx512-linux-x86_64": {
             "beside": {"flush_denormal": false, "max_ulp": 4.0, "onednn": true},
-            "cases": {"gelu::float32::backward": {"max_ulp": 2.9, "sample": …, "regions": {…}}}}}}
+            "cases": {"gelu::float32::backward": {"max_ulp": 2.9, "sample": …, "regions": {…}}}},
+        "torch2.13-cpu-default-linux-x86_64": {
+            "beside": {…},
+            "cases": {"gelu::float32::backward": "torch2.13-cpu-avx512-linux-x86_64"}}}}
+
+An entry that equals another environment's names that environment instead.
 
 A key "any" written by hand is the fallback of environments that have none of their own; without it the
 fallback is all recorded environments taken together.
@@ -89,9 +94,20 @@ def _environments(data: Any, path: Path) -> dict[str, Environment]:
             beside, cases = dict(environment.get("beside", {})), dict(environment["cases"])
         except (AttributeError, KeyError, TypeError, ValueError):
             raise UsageError(f"{path} is damaged at {key!r}; restore it or record it again") from None
-        entries = {name: entry_from_json(entry, f"{name} in {path}") for name, entry in cases.items()}
+        full = {name: _followed(data, name, entry) for name, entry in cases.items()}
+        entries = {name: entry_from_json(entry, f"{name} in {path}") for name, entry in full.items()}
         found[key] = Environment(beside=beside, cases=entries)
     return found
+
+
+def _followed(environments: Any, name: str, entry: Any) -> Any:
+    """The entry itself where the name of the environment that has the same one stands in its place."""
+    if not isinstance(entry, str):
+        return entry
+    try:
+        return environments[entry]["cases"][name]
+    except (KeyError, TypeError):
+        return None
 
 
 def write_op(folder: Path, file: OpFile) -> None:
@@ -104,10 +120,19 @@ def write_op(folder: Path, file: OpFile) -> None:
     data = {
         "format": FORMAT,
         "op": file.op,
-        "environments": {
-            key: {"beside": e.beside, "cases": {n: entry_to_json(entry) for n, entry in e.cases.items()}}
-            for key, e in environments.items()
-        },
+        "environments": dict(_written(environments)),
     }
     text = json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     write_text(path, text + "\n")
+
+
+def _written(environments: dict[str, Environment]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Environments as plain values; an entry that an earlier one has as well is written once."""
+    first: dict[tuple[str, str], str] = {}
+    for key, environment in sorted(environments.items()):
+        cases: dict[str, Any] = {}
+        for name, entry in environment.cases.items():
+            data = entry_to_json(entry)
+            known = first.setdefault((name, json.dumps(data, sort_keys=True)), key)
+            cases[name] = data if known == key else known
+        yield key, {"beside": environment.beside, "cases": cases}
