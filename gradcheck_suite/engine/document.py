@@ -16,7 +16,7 @@ from gradcheck_suite.results import Document, OpInfo, Result
 
 
 def environment(settings: Settings) -> dict[str, Any]:
-    """What results depend on: torch, device, instruction set, platform, threads, and the key of baselines."""
+    """What results depend on: torch, device, platform, the threshold in ULP, and the key of baselines."""
     capability = torch.backends.cpu.get_cpu_capability()
     version = torch.__version__.split("+")[0]
     short = ".".join(version.split(".")[:2])
@@ -29,6 +29,7 @@ def environment(settings: Settings) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "flush_denormal": _flushes_denormals(),
         "onednn": torch.backends.mkldnn.is_available(),
+        "max_ulp": settings.max_ulp,
         "key": f"torch{short}-{settings.device}-{capability.lower().replace(' ', '')}-{system}",
     }
 

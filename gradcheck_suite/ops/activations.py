@@ -93,6 +93,7 @@ def hardsigmoid(m: Context, x: Array) -> Array:
     module=nn.Hardswish,
     inplace=lambda x: F.hardswish(x, inplace=True),
     landmarks=lambda p: (-3.0, -1.5, 3.0),
+    stable_form="input * (torch.nn.functional.relu6(input + 3) / 6)",
 )
 def hardswish(m: Context, x: Array) -> Array:
     # The piecewise form of the documentation: x * relu6(x + 3)/6 would make 0 * inf of an infinite input.
@@ -155,7 +156,12 @@ def celu(m: Context, x: Array, *, alpha: Any = 1.0) -> Array:
     return m.maximum(0, x) + m.minimum(0, alpha * m.expm1(x / alpha))
 
 
-@activation(F.gelu, module=nn.GELU, variants=[{"approximate": "tanh"}])
+@activation(
+    F.gelu,
+    module=nn.GELU,
+    variants=[{"approximate": "tanh"}],
+    stable_form="input * (torch.special.erfc(-input * 0.5**0.5) / 2)",
+)
 def gelu(m: Context, x: Array, *, approximate: str = "none") -> Array:
     if approximate == "tanh":
         inner = m.sqrt(2 / m.pi) * (x + m.decimal("0.044715") * x**3)
@@ -164,27 +170,59 @@ def gelu(m: Context, x: Array, *, approximate: str = "none") -> Array:
     return x * m.ndtr(x)
 
 
-@activation(F.silu, module=nn.SiLU, inplace=lambda x: F.silu(x, inplace=True))
+@activation(
+    F.silu,
+    module=nn.SiLU,
+    inplace=lambda x: F.silu(x, inplace=True),
+    stable_form="input * torch.nn.functional.logsigmoid(input).exp()",
+)
 def silu(m: Context, x: Array) -> Array:
     return x * m.sigmoid(x)
 
 
-@activation(F.mish, module=nn.Mish, inplace=lambda x: F.mish(x, inplace=True))
+@activation(
+    F.mish,
+    module=nn.Mish,
+    inplace=lambda x: F.mish(x, inplace=True),
+    stable_form="input * torch.tanh(torch.nn.functional.softplus(input))",
+)
 def mish(m: Context, x: Array) -> Array:
     return x * m.tanh(m.softplus(x))
 
 
-@activation(torch.sigmoid, module=nn.Sigmoid, inplace=torch.sigmoid_, out=torch.sigmoid, twins=(torch.special.expit, F.sigmoid))
+@activation(
+    torch.sigmoid,
+    module=nn.Sigmoid,
+    inplace=torch.sigmoid_,
+    out=torch.sigmoid,
+    twins=(torch.special.expit, F.sigmoid),
+    stable_form=(
+        "# 1 - sigmoid(input) is torch.sigmoid(-input); with all of its gradient, sigmoid itself is\n"
+        "z = torch.exp(torch.where(input >= 0, -input, input))\n"
+        "torch.where(input >= 0, 1, z) / (1 + z)"
+    ),
+)
 def sigmoid(m: Context, x: Array) -> Array:
     return m.sigmoid(x)
 
 
-@activation(F.logsigmoid, module=nn.LogSigmoid, stable_form="-torch.nn.functional.softplus(-x)")
+@activation(F.logsigmoid, module=nn.LogSigmoid)
 def logsigmoid(m: Context, x: Array) -> Array:
     return m.logsigmoid(x)
 
 
-@activation(torch.tanh, module=nn.Tanh, inplace=torch.tanh_, out=torch.tanh, twins=(F.tanh,))
+@activation(
+    torch.tanh,
+    module=nn.Tanh,
+    inplace=torch.tanh_,
+    out=torch.tanh,
+    twins=(F.tanh,),
+    stable_form=(
+        "z = torch.exp(torch.where(input >= 0, -2 * input, 2 * input))\n"
+        "tail = torch.where(input >= 0, 1 - z, z - 1) / (1 + z)\n"
+        "torch.where(input.abs() < 0.5, torch.tanh(input), tail)"
+    ),
+)
 def tanh(m: Context, x: Array) -> Array:
     return m.tanh(x)
 
@@ -207,17 +245,36 @@ def _above_threshold(p: Params, values: dict[str, Any]) -> Any:
     landmarks=lambda p: (0.0, p["threshold"] / p["beta"]),
     documented=_above_threshold,
     documented_reason="softplus is documented to turn linear where input * beta > threshold",
+    stable_form="-torch.nn.functional.logsigmoid(-beta * input) / beta",
 )
 def softplus(m: Context, x: Array, *, beta: Any = 1.0, threshold: Any = 20.0) -> Array:
     return m.softplus(beta * x) / beta
 
 
-@activation(F.softsign, module=nn.Softsign, landmarks=lambda p: (0.0,))
+@activation(
+    F.softsign,
+    module=nn.Softsign,
+    landmarks=lambda p: (0.0,),
+    stable_form=(
+        "d = 1 + input.abs()\n"
+        "torch.where(d < 2, input / d, input.sign() * (1 - 1 / d))"
+    ),
+)
 def softsign(m: Context, x: Array) -> Array:
     return x / (1 + m.abs(x))
 
 
-@activation(F.tanhshrink, module=nn.Tanhshrink)
+@activation(
+    F.tanhshrink,
+    module=nn.Tanhshrink,
+    # Lambert's continued fraction of tanh, from whose first term x is subtracted by hand: nothing cancels.
+    stable_form=(
+        "q, t = input.clamp(-1, 1) ** 2, 0\n"
+        "for k in range(19, 1, -2):\n"
+        "    t = q / (k + t)\n"
+        "torch.where(input.abs() < 1, input * (t / (1 + t)), input - torch.tanh(input))"
+    ),
+)
 def tanhshrink(m: Context, x: Array) -> Array:
     return x - m.tanh(x)
 

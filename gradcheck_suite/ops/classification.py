@@ -37,6 +37,11 @@ Ints = npt.NDArray[np.int64]
 _ALL: tuple[Params, ...] = ({"reduction": "none"}, {}, {"reduction": "sum"})
 _WEIGHTED = tuple({**given, "weight": TENSOR} for given in _ALL)
 _OPTIONS = {"weight": False}
+_STABLE_LOGS = """\
+dim = min(1, input.ndim - 1)
+w = input.argmax(dim, keepdim=True)
+d = input - input.gather(dim, w)
+log_p = d - torch.log1p(d.exp().scatter(dim, w, 0).sum(dim, keepdim=True))"""
 
 
 # --- formulas
@@ -196,6 +201,7 @@ def nll_loss2d(
     ],
     variants_only=True,
     samples=_for_classes,
+    stable_form=f"{_STABLE_LOGS}\ntorch.nn.functional.nll_loss(log_p, target, reduction=reduction)",
 )
 def cross_entropy(
     m: Context,
@@ -273,6 +279,7 @@ def _probable(logits: Any, target: Any, weight: Any, label: str, probe: str, at:
     ],
     variants_only=True,
     samples=_for_probabilities,
+    stable_form=f"{_STABLE_LOGS}\n-(target * log_p).sum(dim)",
 )
 def cross_entropy_prob(
     m: Context,

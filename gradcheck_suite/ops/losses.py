@@ -152,6 +152,10 @@ _PROBABILITIES: Final = (0.0, 1.0, 0.5, 0.1, 0.9999999, 1e-30)
     partners=lambda p: {"target": _PROBABILITIES, "weight": _WEIGHTS},
     offsets=lambda p: (0.0,),
     domain=lambda p, v: _unit("input", v) & _unit("target", v),
+    stable_form=(
+        "# with input = sigmoid(logits)\n"
+        "torch.nn.functional.binary_cross_entropy_with_logits(logits, target, reduction=reduction)"
+    ),
 )
 def binary_cross_entropy(
     m: Context, input: Array, target: Array, *, weight: Any = None, reduction: str = "mean"
@@ -295,6 +299,7 @@ def _labels(params: Params) -> dict[str, Sequence[float]]:
     extras=("target",),
     partners=_labels,
     domain=_labelled,
+    stable_form="-torch.nn.functional.logsigmoid(target * input)",
 )
 def soft_margin_loss(m: Context, input: Array, *, target: Array, reduction: str = "mean") -> Array:
     return _reduced(m, m.softplus(-target * input), reduction)

@@ -60,6 +60,8 @@ class Op:
     reproducer that compute y, from the source texts of all arguments by name, where `callable_name` alone
     does not.  `against` is one that `call` may be `against_factor` times worse than, and `devices` the only
     kinds of device that it runs on (all, where there is none).
+    `stable_form` is Python that computes what the first variant does, but more accurately, from the inputs
+    and parameters by name; its last line is the result.
     """
 
     name: str

@@ -55,6 +55,7 @@ def common(fmt: Format) -> Iterator[Row]:
     variants=_DIMS,
     variants_only=True,
     samples=along_dim,
+    stable_form="# in place of log(softmax(input, dim))\ntorch.log_softmax(input, dim)",
 )
 def softmax(m: Context, input: Array, *, dim: int) -> Array:
     return m.softmax(input, dim)
@@ -102,6 +103,12 @@ def softmax2d(m: Context, input: Array) -> Array:
     variants=_DIMS,
     variants_only=True,
     samples=along_dim,
+    # The winner's own term, exp(0) = 1, stays out of the sum, where it would swallow the others.
+    stable_form=(
+        "w = input.argmax(dim, keepdim=True)\n"
+        "d = input - input.gather(dim, w)\n"
+        "d - torch.log1p(d.exp().scatter(dim, w, 0).sum(dim, keepdim=True))"
+    ),
 )
 def log_softmax(m: Context, input: Array, *, dim: int) -> Array:
     return m.log_softmax(input, dim)
@@ -187,6 +194,10 @@ def _laid(row: Any, dim: Any) -> Any:
         {"eps": 1e3},
     ],
     samples=_for_normalize,
+    stable_form=(
+        "s = input.detach().abs().amax(dim, keepdim=True).clamp_min(eps)\n"
+        "torch.nn.functional.normalize(input / s, p, dim, eps=1)"
+    ),
 )
 def normalize(m: Context, input: Array, *, p: float = 2.0, dim: Any = 1, eps: Any = 1e-12) -> Array:
     return input / m.maximum(m.norm(input, p, dim, keepdims=True), eps)

@@ -38,7 +38,13 @@ def exp2(m: Context, input: Array) -> Array:
     return m.exp2(input)
 
 
-@_special(torch.expm1, inplace=torch.expm1_, out=torch.expm1, twins=(torch.special.expm1,))
+@_special(
+    torch.expm1,
+    inplace=torch.expm1_,
+    out=torch.expm1,
+    twins=(torch.special.expm1,),
+    stable_form="torch.where(input < -1, torch.exp(input.clamp_max(-1)) - 1, torch.expm1(input))",
+)
 def expm1(m: Context, input: Array) -> Array:
     return m.expm1(input)
 
@@ -152,7 +158,7 @@ def erfinv(m: Context, input: Array) -> Array:
     return m.erfinv(input)
 
 
-@_special(torch.special.ndtr, out=torch.special.ndtr)
+@_special(torch.special.ndtr, out=torch.special.ndtr, stable_form="torch.special.erfc(-input * 0.5**0.5) / 2")
 def ndtr(m: Context, input: Array) -> Array:
     return m.ndtr(input)
 

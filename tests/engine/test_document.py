@@ -1,0 +1,33 @@
+"""What a document says beside its results: the environment, the threshold, each op once."""
+
+from __future__ import annotations
+
+import torch
+
+from gradcheck_suite.engine import collect, document, environment
+from gradcheck_suite.engine.document import op_infos
+from gradcheck_suite.ops.registry import registry
+from gradcheck_suite.options import Settings
+
+
+def test_the_environment_names_torch_the_threshold_and_a_key() -> None:
+    known = environment(Settings(max_ulp=7.5))
+    assert known["torch"] == torch.__version__
+    assert known["max_ulp"] == 7.5
+    assert known["key"].startswith("torch" + ".".join(torch.__version__.split(".")[:2]) + "-cpu-")
+
+
+def test_each_op_is_told_once_with_its_definition_and_stable_form() -> None:
+    cases = collect(Settings(ops=("gelu", "relu"), dtypes=("float32",)), registry())
+    infos = {info.name: info for info in op_infos(cases)}
+    assert set(infos) == {"gelu", "relu"}
+    assert "m.ndtr(x)" in infos["gelu"].definition
+    assert "erfc" in (infos["gelu"].stable_form or "")
+    assert infos["relu"].stable_form is None
+    assert (infos["gelu"].file, infos["gelu"].custom) == (None, False)
+
+
+def test_an_interrupted_run_says_so() -> None:
+    made = document([], [], Settings(), complete=False)
+    assert not made.complete
+    assert made.tool["version"]
