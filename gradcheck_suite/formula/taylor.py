@@ -42,10 +42,8 @@ _BITS: Final = (192, 768)
 # wanted.
 _LEAVES: Final = (4, 4, 2)
 # A formula that needs more blocks is covered in part.
-_MOST_NODES: Final = 60_000
-# How often a binade is halved before a block is given up whose centre has no value, or one far beyond the
-# format.
-_UNDEFINED: Final = 4
+_MOST_NODES: Final = {11: 5_000, 24: 100_000}
+# How often a binade is halved before a block is given up whose centre is far beyond the format.
 _BEYOND: Final = 2
 # exponent that stands for 0: below every float of the narrow formats by so much that the shift is part of no
 # verdict.
@@ -219,7 +217,7 @@ def _grid(expansion: _Expansion, fmt: Format, sign: int, exponents: range, margi
     start = np.array([(e - fmt.emin + 1) << width for e in exponents], dtype=np.int64)
     nodes = _Nodes(start, np.full(len(start), width), np.zeros(len(start), dtype=np.int64))
     tried = 0
-    while len(nodes) and tried < _MOST_NODES:
+    while len(nodes) and tried < _MOST_NODES.get(fmt.precision, 5_000):
         tried += len(nodes)
         waiting = _Nodes(*(np.zeros(0, dtype=np.int64) for _ in range(3)))
         for level in np.unique(nodes.level):
@@ -270,8 +268,21 @@ def _try_grid(
     places = np.stack([*ends, centre - half * reach, centre + half * reach, centre, 1 / half])
     cover = _blocks(fmt, places[:, good], [c.take(good) for c in columns])
     void, beyond = np.isnan(jets.rad[:, 0]) & ~jets.undecided, np.abs(jets.mid[:, 0]) > 2.0 ** (fmt.emax + 64)
-    patience = np.where(void, _UNDEFINED, np.where(beyond, _BEYOND, fmt.precision))
+    patience = np.where(beyond, _BEYOND, fmt.precision)
+    where = np.flatnonzero(void)
+    patience[where[_void_at_both(expansion, sign * inner[where], sign * outer[where])]] = 0
     return _Attempt(cover, ~good, lost, patience)
+
+
+def _void_at_both(expansion: _Expansion, first: Floats, last: Floats) -> Bools:
+    """Whether the formula has no value at either end of blocks: they are taken to lie outside its domain."""
+    size = len(first)
+    if not size:
+        return np.zeros(0, dtype=bool)
+    ends = np.concatenate([first, last])
+    jets = expansion.jets(ends, np.zeros(2 * size), np.ones(2 * size))
+    void = np.isnan(jets.rad[:, 0])
+    return void[:size] & void[size:]
 
 
 def _grid_column(
