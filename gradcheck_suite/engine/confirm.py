@@ -11,7 +11,7 @@ import numpy as np
 
 from gradcheck_suite.floats import Exact, Format
 from gradcheck_suite.formula.evaluate import Formula, confirmation_bits, reference_mpmath
-from gradcheck_suite.formula.points import directions
+from gradcheck_suite.formula.ties import directions
 
 # Infinity stands for its limit: far enough that no cotangent brings its reciprocal back into a format.
 _STAND_IN = 5000

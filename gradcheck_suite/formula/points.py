@@ -22,9 +22,9 @@ import numpy.typing as npt
 from flint import arb
 
 from gradcheck_suite.floats import Exact, Format, round_exact
-from gradcheck_suite.formula.evaluate import Formula, derivatives, enclose, to_exact
-from gradcheck_suite.formula.fields import ARB
+from gradcheck_suite.formula.evaluate import Formula, enclose, to_exact
 from gradcheck_suite.formula.tape import Objects, constant
+from gradcheck_suite.formula.ties import hull, joint, limits
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -34,14 +34,7 @@ Bools = npt.NDArray[np.bool_]
 _INFINITIES = (2000, 5000)
 # Stand-ins for NaN: a value that depends on the input differs at two of these.
 _PROBES = (-700.25, -1.5, -0.25, 0.375, 2.5, 650.75)
-# A tie is left by this much, relative to the input; bits enough to tell x from x + h, and kinks near it
 # apart.
-_STEP_BITS = (200, 260)
-_TIE_PRECISION = 3072
-# Pairs of opposite directions out of a tie of several inputs.
-_DIRECTION_PAIRS = 6
-# The scale of a zero input: below every float64, so that no kink at a tiny parameter is jumped over.
-_ZERO_SCALE = -1074
 
 
 def bind(
@@ -206,39 +199,24 @@ def _at_ties(
     """The hull of the limits of gradients, in every direction; undefined where one has no limit."""
     if not len(where):
         return
-    names = [n for n in points.columns if n != "value"]
-    limits: dict[str, list[Exact]] = {n: [] for n in names}
-    settles = {n: np.ones(len(where), dtype=bool) for n in names}
-    for direction, straight in itertools.product(directions(wrt), (False, True) if clamped else (False,)):
-        near, nearer = (
-            _beside(formula, values, where, wrt, order, b, direction, straight) for b in _STEP_BITS
-        )
-        for n in names:
-            limit, settled = _limit(near[n], nearer[n])
-            limits[n].append(limit)
-            settles[n] &= settled
-    for n in names:
-        lower, upper = _hull(limits[n])
+    found = limits(formula, {n: x[where] for n, x in values.items()}, wrt, order, clamped=clamped)
+    for n, columns in found.columns.items():
+        lower, upper = hull(columns)
         points.lower[n] = points.lower[n].put(where, lower)
         points.upper[n] = points.upper[n].put(where, upper)
-        points.undefined[n][where] = ~settles[n]
+        points.undefined[n][where] = ~found.settled[n]
         points.open[n][where] = False
-    _note_vertices(points, where, wrt, [limits[f"d:{n}"] for n in wrt])
+    _note_vertices(points, where, [found.columns[f"d:{n}"] for n in wrt])
     _exclude_second(points, where, wrt, order, fmt)
 
 
-def _note_vertices(
-    points: Points, where: npt.NDArray[Any], wrt: Sequence[str], columns: Sequence[Sequence[Exact]]
-) -> None:
+def _note_vertices(points: Points, where: npt.NDArray[Any], columns: Sequence[Sequence[Exact]]) -> None:
     """Keep the gradients that span the set jointly, where there are several inputs."""
-    if len(wrt) < 2:
+    if len(columns) < 2:
         return
-    # Shape (inputs, directions, points).
-    rows = np.array([[exact.to_float64() for exact in column] for column in columns])
-    for k, index in enumerate(where):
-        known = points.vertices.get(int(index))
-        found = np.unique(rows[:, :, k].T, axis=0)
-        points.vertices[int(index)] = found if known is None else np.unique(np.vstack([known, found]), axis=0)
+    for index, rows in zip(where.tolist(), joint(columns), strict=True):
+        known = points.vertices.get(index)
+        points.vertices[index] = rows if known is None else np.unique(np.vstack([known, rows]), axis=0)
 
 
 def _exclude_second(
@@ -269,88 +247,10 @@ def _at_clamps(
     for n in points.columns:
         if n == "value":
             continue
-        lower, upper = _hull([points.lower[n][where], points.upper[n][where], straight[n]])
+        lower, upper = hull([points.lower[n][where], points.upper[n][where], straight[n]])
         points.lower[n] = points.lower[n].put(where, lower)
         points.upper[n] = points.upper[n].put(where, upper)
         points.undefined[n][where] |= np.isnan(lower.hi) | np.isnan(upper.hi)
         points.open[n][where] = False
-    _note_vertices(points, where, wrt, [[points.columns[f"d:{n}"][where], straight[f"d:{n}"]] for n in wrt])
+    _note_vertices(points, where, [[points.columns[f"d:{n}"][where], straight[f"d:{n}"]] for n in wrt])
     _exclude_second(points, where, wrt, order, fmt)
-
-
-def directions(wrt: Sequence[str]) -> list[dict[str, int]]:
-    """Directions out of a tie: +-1 for one input; generic integer vectors and their opposites for several."""
-    if len(wrt) == 1:
-        return [{wrt[0]: 1}, {wrt[0]: -1}]
-    rng = np.random.default_rng(len(wrt))
-    generic = rng.integers(1, 998, (_DIRECTION_PAIRS, len(wrt))) * rng.choice(
-        [-1, 1], (_DIRECTION_PAIRS, len(wrt))
-    )
-    return [{n: sign * int(d) for n, d in zip(wrt, row, strict=True)} for row in generic for sign in (1, -1)]
-
-
-def _beside(
-    formula: Formula,
-    values: Mapping[str, Floats],
-    where: npt.NDArray[Any],
-    wrt: Sequence[str],
-    order: int,
-    bits: int,
-    direction: Mapping[str, int],
-    straight: bool,
-) -> dict[str, Exact]:
-    with ARB.precision(_TIE_PRECISION):
-        moved: dict[str, Objects] = {}
-        for n, x in values.items():
-            scales = np.where(x[where] == 0, 2.0**_ZERO_SCALE, x[where])
-            step = arb((direction.get(n, 0), -bits))
-            pairs = zip(x[where], scales, strict=True)
-            moved[n] = np.array([arb(float(v)) + abs(arb(float(s))) * step for v, s in pairs])
-        found, _ = derivatives(formula, ARB, moved, wrt, order, straight=straight)
-        return {n: _sharp(column) for n, column in found.items()}
-
-
-def _sharp(column: Objects) -> Exact:
-    """Balls of the tie precision as exact values; undefined where they did not stay sharp."""
-    good = np.array(
-        [(b.is_finite() and (b.rel_accuracy_bits() > 80 or b.is_exact())) or _tiny(b) for b in column]
-    )
-    pairs = [b.mid().man_exp() if ok else (0, 0) for b, ok in zip(column, good, strict=True)]
-    exact = Exact.from_man_exp(pairs, rad=[2.0**-74 if man else 0.0 for man, _ in pairs])
-    bad = np.flatnonzero(~good)
-    return exact.put(bad, Exact.from_float64(np.full(len(bad), np.nan))) if len(bad) else exact
-
-
-def _tiny(ball: arb) -> bool:
-    return bool(ball.is_finite() and ball.abs_upper() < arb((1, -1200)))
-
-
-def _hull(columns: Sequence[Exact]) -> tuple[Exact, Exact]:
-    """The least and the greatest of several exact columns, entry by entry (NaN wins)."""
-    lower = upper = columns[0]
-    for column in columns[1:]:
-        below, above = np.flatnonzero(_less(column, lower)), np.flatnonzero(_less(upper, column))
-        lower, upper = lower.put(below, column[below]), upper.put(above, column[above])
-    return lower, upper
-
-
-def _less(a: Exact, b: Exact) -> Bools:
-    with np.errstate(invalid="ignore", over="ignore"):
-        va, vb = a.to_float64(), b.to_float64()
-        return (va < vb) | np.isnan(va)
-
-
-def _limit(near: Exact, nearer: Exact) -> tuple[Exact, Bools]:
-    """What a column tends to between two steps out of a tie, and whether it tends to anything.
-
-    A limit shows as the same number to 40 bits, a limit of 0 as one that shrinks with the step; what grows
-    has none.
-    """
-    with np.errstate(invalid="ignore", over="ignore"):
-        here, closer = near.to_float64(), nearer.to_float64()
-        size = np.maximum(np.abs(here), np.abs(closer))
-        vanishes = (np.abs(closer) <= 2.0**-20 * np.abs(here)) & np.isfinite(here)
-        # Past the range of binary64 both are infinite.
-        settled = vanishes | (here == closer) | (np.abs(here - closer) <= 2.0**-40 * size + 2.0**-1070)
-    where = np.flatnonzero(vanishes)
-    return near.put(where, Exact.from_float64(np.zeros(len(where)))), settled
