@@ -1,4 +1,6 @@
-"""Kernels against the ULP error of `floats`, which is verified by rational arithmetic, and against each other."""
+"""Kernels against the ULP error of `floats`, which is verified by rational arithmetic, and against each
+other.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ def kernel(name: str) -> Kernel:
     return NumpyKernel()
 
 
-def run(name: str, x: Any, got: Any, polynomial: list[float], fmt: Format = FLOAT32, **changes: float) -> tuple[Tally, Any]:
+def run(
+    name: str, x: Any, got: Any, polynomial: list[float], fmt: Format = FLOAT32, **changes: float
+) -> tuple[Tally, Any]:
     given = {"centre": 0.0, "inverse": 1.0, "half": 0.5, "suspicious": 4.0, **changes}
     histogram = np.zeros(BINS, dtype=np.int64)
     piece = Piece(polynomial=np.array(polynomial), **given)

@@ -1,4 +1,6 @@
-"""A sweep of a 16-bit dtype against the engine, which judges the same floats by balls: every count must agree."""
+"""A sweep of a 16-bit dtype against the engine, which judges the same floats by balls: every count must
+agree.
+"""
 
 from __future__ import annotations
 
