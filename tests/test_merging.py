@@ -10,8 +10,15 @@ from gradcheck_suite.results import Document, OpInfo, Result
 
 
 def result(name: str, points: int) -> Result:
-    return Result(id=f"{name}::float32::forward", op=name, callable=name, dtype="float32", direction="forward",
-                  verdict="ok", points=points)  # fmt: skip
+    return Result(
+        id=f"{name}::float32::forward",
+        op=name,
+        callable=name,
+        dtype="float32",
+        direction="forward",
+        verdict="ok",
+        points=points,
+    )
 
 
 def document(*results: Result, key: str = "here", complete: bool = True) -> Document:

@@ -22,6 +22,7 @@ __all__ = [
     "merged",
     "open_executor",
     "progress",
+    "run_task",
     "swept",
     "tasks",
     "variant_items",

@@ -1,4 +1,4 @@
-"""The same sweep in this process, in others, and on a Dask cluster that loses a worker: the same summaries."""
+"""One sweep in this process, in others, and on a Dask cluster that loses a worker: the same summaries."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Kernels against the ULP error of `floats`, which is verified by rational arithmetic, and against each
-other.
-"""
+"""Kernels against the ULP error of `floats`, which rational arithmetic verifies, and against each other."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""A sweep of a 16-bit dtype against the engine, which judges the same floats by balls: every count must
-agree.
-"""
+"""Sweeps of 16-bit dtypes against the engine, which judges floats one by one: every count must agree."""
 
 from __future__ import annotations
 
