@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from gradcheck_suite.options import Settings
     from gradcheck_suite.results import Result
 
-_NOISE: Final = 2.0
-"""Errors of up to so many times the threshold are no regression by themselves."""
-
 SHIPPED: Final = Path(__file__).with_name("shipped")
 """The baselines of torch's own ops that come with the package."""
 
@@ -79,11 +76,7 @@ class Baseline:
     def judged(self, result: Result) -> Result:
         """The result with its findings told apart into known and new; as it is where nothing was recorded."""
         known = self.known(result)
-        return (
-            result
-            if known is None
-            else compare.judged(result, known.entry, known.slack, _NOISE * self.max_ulp)
-        )
+        return result if known is None else compare.judged(result, known.entry, known.slack, self.max_ulp)
 
     def improvements(self, results: Iterable[Result]) -> list[str]:
         """What got better than recorded, one sentence each."""
