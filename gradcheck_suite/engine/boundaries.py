@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-# A round costs more than a float does: three floats a round halve the rounds of bisection.
+# A call costs as much as fifty floats or so: several floats a round save rounds of bisection.
 _CLEAN_WAYS = 3
 _GRADUAL_WAYS = 8
+_FEW, _FEW_WAYS = 6, 7
 # Distances from the end at which it is checked: all powers of two up to 2^8, from there powers of four.
 _NEAR_BITS = 8
 
@@ -23,8 +24,8 @@ class Boundary:
     """One end of a class of points of floats.
 
     `inner` and `outer` are ordinals, the first of a member, the second of another class.  Members reach from
-    the end to `far`, and no float from `limit` on may be tried outside.  `gradual` states that the class is
-    expected to fade out.
+    the end to `far`, and no float from `limit` on may be tried outside.  Where there is no exact end, inner
+    and outer need only come within `coarse` steps.  `gradual` states that the class is expected to fade out.
     """
 
     profile: int
@@ -34,6 +35,7 @@ class Boundary:
     far: int
     limit: int
     gradual: bool
+    coarse: int
     mixed: bool = False
     settled: bool = False
 
@@ -52,9 +54,11 @@ class Boundary:
         """Whether the class ends here, cleanly, between two adjacent floats."""
         return self.gap <= 1 and self.settled and not self.mixed
 
-    def between(self) -> list[int]:
-        """Floats to try next, evenly spaced, from the member outwards."""
-        ways = min(_GRADUAL_WAYS if self.gradual or self.mixed else _CLEAN_WAYS, self.gap - 1)
+    def between(self, ways: int) -> list[int]:
+        """Floats to try next, evenly spaced, from the member outwards; none where the end is near enough."""
+        if self.mixed and self.gap <= self.coarse:
+            return []
+        ways = min(_GRADUAL_WAYS if self.gradual or self.mixed else ways, self.gap - 1)
         return [self.inner + self.outward * (self.gap * i // (ways + 1)) for i in range(1, ways + 1)]
 
     def narrow(self, tried: Sequence[int], member: Sequence[bool]) -> None:
@@ -117,7 +121,8 @@ class Exhausted(Exception):
 
 
 def _narrow(boundaries: Sequence[Boundary], ask: Ask) -> None:
-    while wide := [(b, b.between()) for b in boundaries if b.gap > 1]:
+    ways = _FEW_WAYS if len(boundaries) <= _FEW else _CLEAN_WAYS
+    while wide := [(b, tried) for b in boundaries if b.gap > 1 and (tried := b.between(ways))]:
         answers = iter(ask([(b, ordinal) for b, tried in wide for ordinal in tried]))
         for b, tried in wide:
             b.narrow(tried, [next(answers) for _ in tried])

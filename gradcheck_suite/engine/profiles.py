@@ -44,6 +44,7 @@ class Profile:
         self.x, self.verdicts, self.fmt, self.exhaustive = x, verdicts, fmt, exhaustive
         self._hidden = hidden
         self.ordinals: Ints = to_ordinal(np.where(np.isnan(x), 0.0, x), fmt)
+        self._sampled = len(x)
         self._tried: dict[int, int] = {}
 
     def extend(self, ordinals: Sequence[int], verdicts: Verdicts) -> None:
@@ -56,19 +57,21 @@ class Profile:
         self.verdicts = self.verdicts.joined(verdicts)
 
     @cached_property
-    def _sampled(self) -> dict[int, int]:
-        """The points of the sample by ordinal; of the two zeros the second."""
-        points = zip(self.ordinals.tolist(), self.x.tolist(), strict=True)
-        return {ordinal: i for i, (ordinal, x) in enumerate(points) if x == x}
+    def _numbers(self) -> Ints:
+        """The ordinals of the sample without its NaNs; they rise."""
+        return self.ordinals[: int(np.count_nonzero(~np.isnan(self.x[: self._sampled])))]
 
     def index(self, ordinal: int) -> int | None:
-        """The point with this ordinal, where one was judged."""
+        """The point with this ordinal, where one was judged; of the two zeros the positive one."""
         if ordinal in self._tried:
             return self._tried[ordinal]
-        return self._sampled.get(ordinal)
+        i = int(np.searchsorted(self._numbers, ordinal, side="right")) - 1
+        return i if i >= 0 and self._numbers[i] == ordinal else None
 
     def order(self) -> Ints:
         """Indices that sort the points: numbers rising, -0 before +0, NaN last."""
+        if len(self.x) == self._sampled:
+            return np.arange(self._sampled)
         nan = np.isnan(self.x)
         return np.lexsort((~np.signbit(self.x), self.ordinals, nan))
 
@@ -83,9 +86,10 @@ class Profile:
 
     def classes(self) -> list[Key]:
         """The classes that occur and are not hidden, in a fixed order."""
-        failing = self.verdicts.kind > 0
-        pairs = zip(self.verdicts.kind[failing].tolist(), self.verdicts.reason[failing].tolist(), strict=True)
-        return sorted(key for key in set(pairs) if key not in self._hidden)
+        reasons = len(REASONS)
+        codes = np.unique(self.verdicts.kind.astype(np.int64) * reasons + self.verdicts.reason)
+        keys = [divmod(int(code), reasons) for code in codes]
+        return [key for key in keys if key[0] and key not in self._hidden]
 
     def share(self, inside: Ints, key: Key, lo: int, hi: int) -> float:
         """The part of the floats from `lo` to `hi` that belong to a class; `inside` are the points seen.

