@@ -142,7 +142,7 @@ class NumpyKernel:
 
 
 def errors(values: Floats, got: npt.NDArray[Any], scale: Scale, out: Floats) -> Floats:
-    """|got - v|/ulp(v) into `out`, NaN for NaN; what is infinite becomes the format's limit, in `values` too."""
+    """|got - v|/ulp(v) into `out`, NaN for NaN; the infinite becomes the format's limit, in `values` too."""
     low, high = float(values.min()), float(values.max())
     if max(-low, high) >= scale.limit:
         values[values >= scale.limit], values[values <= -scale.limit] = scale.infinity, -scale.infinity

@@ -124,9 +124,13 @@ def _finding(runner: CaseRunner, run: Run) -> Finding:
 
 def _special(runner: CaseRunner) -> list[Finding]:
     """Findings at the infinities and at NaN."""
-    judged = _judged(runner, np.array([-np.inf, np.inf, np.nan]))
-    groups = grouped(judged.lines, judged.inputs, judged.verdicts, runner.subject.fmt)
-    return [runner._finding(judged, group, "vector") for group in groups]
+    found = []
+    # One at a time: beside each other they would look like an interval.
+    for value in (-np.inf, np.inf, np.nan):
+        judged = _judged(runner, np.array([value]))
+        groups = grouped(judged.lines, judged.inputs, judged.verdicts, runner.subject.fmt)
+        found += [runner._finding(judged, group, "vector") for group in groups]
+    return found
 
 
 def _worst(runner: CaseRunner, ordinal: int) -> Worst:
