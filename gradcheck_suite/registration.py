@@ -104,6 +104,7 @@ class Registrar:
             inplace=inplace,
             params=params,
             options={
+                "any_dtype": dtypes is None,
                 "dtypes": _known("dtype", dtypes, tuple(FORMATS)),
                 "directions": _known("direction", directions, DIRECTIONS, USUAL_DIRECTIONS),
                 "devices": tuple(devices),
@@ -175,6 +176,14 @@ class _Stated:
             call = custom.adapted(call, self.adapter)
         return custom.working_in_place(call) if self.inplace is True else call
 
+    def code(self, names: Sequence[str]) -> Callable[[Mapping[str, str]], str]:
+        """How a reproducer calls it."""
+        adapted = self.adapter is not None or isinstance(self.fn, torch.nn.Module)
+        remark = (
+            "# It is registered with an adapter, or as a module: call it as that does." if adapted else ""
+        )
+        return custom.code_of(self.fn, names, self.outputs, remark)
+
 
 def _borrowed(stated: _Stated, model: Op) -> Op:
     """The record of an op that equals `model`."""
@@ -187,14 +196,19 @@ def _borrowed(stated: _Stated, model: Op) -> Op:
     if variants is None:
         # An op without a default variant, such as one that needs a dim, is tried in all of them.
         variants = ({},) if {} in model.variants or stated.params else model.variants
+    fields = {
+        "module": None,
+        "stable_form": None,
+        "covers": (),
+        "code": stated.code(model.inputs),
+        **stated.common(),
+    }
     return dataclasses.replace(
         model,
         call=_passing(custom.fitting(stated.call(model.inputs)), frozenset(stated.params)),
         variants=variants,
         defaults={**model.defaults, **stated.params},
-        module=None,
-        stable_form=None,
-        **stated.common(),
+        **fields,
     )
 
 
@@ -234,7 +248,7 @@ def _defined(stated: _Stated, formula: Callable[..., Any]) -> Op:
             custom.output_of(definition, stated.outputs),
         )
         variants = tuple({**v, custom.OUTPUT: output} for v in variants for output in stated.outputs)
-    fields = {**stated.common(), "structural": structural}
+    fields = {**stated.common(), "structural": structural, "code": stated.code(names)}
     pointwise = "samples" not in fields
     if pointwise and "reduction" in defaults:
         # Entry by entry where it is "none"; otherwise sums over the same tuples.

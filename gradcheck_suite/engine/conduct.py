@@ -5,6 +5,7 @@ its gate real?
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -25,6 +26,9 @@ _INFO: Final = SEVERITIES.index("info")
 _TORCH, _IT = " torch computes ", " it computes "
 """A custom op is not torch's."""
 
+_DTYPE: Final = re.compile(r"dtype|scalar type|\b(?:b?float(?:16|32|64)|half|double)\b", re.IGNORECASE)
+"""What an op says that refuses a dtype."""
+
 _TRIED: Final = 12
 """Samples on which rows are called again."""
 
@@ -33,8 +37,10 @@ def with_conduct(result: Result, case: Case, subject: Subject | RowSubject, colu
     """The result with findings on the conduct of a custom op, and with a note where its gate lets everything
     pass.
     """
-    if not case.op.custom or result.verdict == "unsupported" or not result.sample:
+    if not case.op.custom or result.verdict == "unsupported":
         return result
+    if not result.sample:
+        return _refused(result, case)
     own = (dataclasses.replace(f, message=f.message.replace(_TORCH, _IT)) for f in result.findings)
     findings = (*own, *_findings(result, case, subject, column))
     serious = any(f.severity != "info" for f in findings)
@@ -43,6 +49,15 @@ def with_conduct(result: Result, case: Case, subject: Subject | RowSubject, colu
         note = f"vacuous gate: nothing but zeros, or ones, would pass it ({_why(result, subject)})"
     verdict = "findings" if serious else "inconclusive" if note else result.verdict
     return dataclasses.replace(result, findings=findings, note=note, verdict=verdict)
+
+
+def _refused(result: Result, case: Case) -> Result:
+    """An op that raises over a dtype that nobody claims it to have does not support it."""
+    # Ahead of this word stands the case, with its dtype.
+    said = [finding.message.partition(" path")[2] for finding in result.findings]
+    if not case.op.any_dtype or not said or not all(_DTYPE.search(text) for text in said):
+        return result
+    return dataclasses.replace(result, verdict="unsupported", note=result.findings[0].message, findings=())
 
 
 def _findings(result: Result, case: Case, subject: Subject | RowSubject, column: str) -> Iterator[Finding]:

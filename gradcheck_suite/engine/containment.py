@@ -107,6 +107,7 @@ class Runner:
         self._dead[_key(case)] = f"not run: {case.op.name} {death.how} in {case.id}"
         if death.stack.in_reference:
             note = f"the exact result of {case.id} took longer than {self.settings.time_limit:g} seconds"
+            note += "; the option time-limit raises that"
             return unjudged(case, "inconclusive", note)
         label = f"{case.op.label(case.variant)} {case.dtype}"
         finding = Finding(

@@ -145,7 +145,7 @@ def _computation(shown: Shown) -> list[str]:
     hexed = f'float.fromhex("{hex_of(shown.cotangent)}")'
     if shown.path == "jvp":
         return _forward_mode(shown, names, wrt, hexed)
-    lines = [f"y = {_call(shown, names)}"]
+    lines = [_custom(shown, names) or f"y = {_call(shown, names)}"]
     if shown.direction == "forward":
         return lines
     g = "torch.ones_like(y)" if shown.cotangent == 1.0 else f"torch.full_like(y, {hexed})"
@@ -164,6 +164,14 @@ def _forward_mode(shown: Shown, names: list[str], wrt: str, hexed: str) -> list[
         f"    {moved} = torch.autograd.forward_ad.make_dual({moved}, {tangent})",
         f"    y, g = torch.autograd.forward_ad.unpack_dual({_call(shown, names)})",
     ]
+
+
+def _custom(shown: Shown, names: list[str]) -> str:
+    """The lines that call an op with code of its own, on a path that is a plain call."""
+    if shown.op.code is None or shown.path not in ("vector", "strided", "single", "tail"):
+        return ""
+    options = {k: repr(v) for k, v in shown.variant.items() if k not in shown.point}
+    return shown.op.code({**{n: n for n in names}, **options})
 
 
 def _call(shown: Shown, names: list[str]) -> str:

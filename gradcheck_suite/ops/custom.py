@@ -66,13 +66,10 @@ def fitting(fn: Call) -> Call:
 
     An op that borrows a definition calls its labels what it likes: `fused(logits, labels)` for `target`.
     """
-    try:
-        parameters = inspect.signature(fn).parameters.values()
-    except (TypeError, ValueError):
+    by_name = _keywords(fn)
+    if by_name is None:
         return fn
-    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
-        return fn
-    by_name = {p.name for p in parameters if p.kind is not inspect.Parameter.POSITIONAL_ONLY}
+    parameters = inspect.signature(fn).parameters.values()
     positional = [p.name for p in parameters if p.kind is not inspect.Parameter.KEYWORD_ONLY]
 
     def call(*tensors: Any, **rest: Any) -> Any:
@@ -165,6 +162,36 @@ def straight_through(formula: Call, gradient: Call, inputs: Sequence[str]) -> Ca
         return value
 
     return stated
+
+
+def code_of(
+    fn: Call, names: Sequence[str], outputs: Sequence[str], remark: str
+) -> Callable[[Mapping[str, str]], str]:
+    """What writes the line of a reproducer that calls `fn`: tensors by position, like the engine; the rest by
+    name.
+    """
+
+    def code(texts: Mapping[str, str]) -> str:
+        known = _keywords(fn)
+        rest = {n: text for n, text in texts.items() if n not in names and n != OUTPUT}
+        strange = [text for n, text in rest.items() if known is not None and n not in known]
+        named = [f"{n}={text}" for n, text in rest.items() if known is None or n in known]
+        chosen = f"[{outputs.index(texts[OUTPUT].strip(chr(39)))}]" if outputs else ""
+        arguments = ", ".join([*(texts[n] for n in names if n in texts), *strange, *named])
+        return "\n".join(line for line in (remark, f"y = {name_of(fn)}({arguments}){chosen}") if line)
+
+    return code
+
+
+def _keywords(fn: Call) -> set[str] | None:
+    """The names by which a function takes arguments; None where Python does not know, or it takes any."""
+    try:
+        parameters = inspect.signature(fn).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
+        return None
+    return {p.name for p in parameters if p.kind is not inspect.Parameter.POSITIONAL_ONLY}
 
 
 def name_of(fn: Call) -> str:

@@ -61,7 +61,8 @@ class Op:
     does not.  `against` is one that `call` may be `against_factor` times worse than, and `devices` the only
     kinds of device that it runs on (all, where there is none).
     `stable_form` is Python that computes what the first variant does, but more accurately, from the inputs
-    and parameters by name; its last line is the result.
+    and parameters by name; its last line is the result. With
+    `any_dtype` nobody stated the dtypes: one that the op refuses is no defect.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Op:
     covers: tuple[str, ...] = ()
     code: Callable[[Mapping[str, str]], str] | None = None
     dtypes: tuple[str, ...] = tuple(FORMATS)
+    any_dtype: bool = False
     directions: tuple[str, ...] = ("forward", "backward", "double-backward")
     structural: tuple[str, ...] = ()
     stable_form: str | None = None

@@ -377,3 +377,51 @@ def test_shaped_inputs_meet_their_condition_and_take_arguments() -> None:
     assert {sample.extra["count"] for sample in found} == {1, 6}
     assert {sample.extra["axis"] for sample in found} == {1}
     assert any("ulps" in sample.probe for sample in found)
+
+
+def test_dtypes_that_nobody_stated_may_be_refused() -> None:
+    def only_float32(x: torch.Tensor) -> torch.Tensor:
+        if x.dtype != torch.float32:
+            raise ValueError(f"expected torch.float32, got {x.dtype}")
+        return half(x)
+
+    def broken(x: torch.Tensor) -> torch.Tensor:
+        raise ValueError("out of order")
+
+    options: dict[str, Any] = {"formula": half_formula, "landmarks": [0.0], "directions": ["forward"]}
+    settings = {"dtypes": ("float32", "float16")}
+    assert [r.verdict for r in judged("mine", only_float32, **options, settings=settings)] == [
+        "ok",
+        "unsupported",
+    ]
+    assert [r.verdict for r in judged("mine", broken, **options, settings=settings)] == [
+        "findings",
+        "findings",
+    ]
+    stated = judged("mine", only_float32, **options, dtypes=["float32", "float16"], settings=settings)
+    assert [r.verdict for r in stated] == ["ok", "findings"]
+
+
+def test_reproducers_call_the_op_as_the_engine_does() -> None:
+    def op(logits: torch.Tensor, labels: torch.Tensor, *, gamma: float) -> tuple[torch.Tensor, torch.Tensor]:
+        return logits * 2, labels * gamma
+
+    def formula(m: Any, x: Any, sign: Any, *, gamma: Any = 2.0) -> Any:
+        return x, sign * gamma
+
+    made = registered("mine", op, formula=formula, inputs=["x"], outputs=["first", "second"]).get("mine")
+    assert made.code is not None
+    text = made.code({"x": "x", "sign": "sign", "gamma": "0.5", "output": "'second'"})
+    assert text == "y = tests.custom.test_registration." + (
+        "test_reproducers_call_the_op_as_the_engine_does.<locals>.op(x, sign, gamma=0.5)[1]"
+    )
+    borrowed = registered("mine", lambda logits, labels: logits, like="nll_loss", reduction="none").get(
+        "mine"
+    )
+    assert borrowed.code is not None
+    assert borrowed.code({"input": "input", "target": "torch.tensor([1])"}).endswith(
+        "(input, torch.tensor([1]))"
+    )
+    adapted = registered("mine", op, formula=formula, adapter=lambda fn, *t: fn(*t)).get("mine")
+    assert adapted.code is not None
+    assert adapted.code({"x": "x", "sign": "sign"}).startswith("# It is registered with an adapter")
