@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gradcheck_suite.engine.paths import TWIN, module_options
 from gradcheck_suite.floats import hex_of
 from gradcheck_suite.ops.custom import import_lines
 from gradcheck_suite.ops.record import Op, Sample
@@ -124,8 +125,11 @@ def _option(value: Any) -> str:
 def _laid_out(value: Any, dtype: str, path: str) -> str:
     """An argument in the layout of the path."""
     made = tensor_code(value, dtype)
-    apart = path == "strided" and isinstance(value, np.ndarray) and value.ndim and value.dtype == np.float64
-    return f"torch.stack([t := {made}, t], -1)[..., 0]" if apart else made
+    if not isinstance(value, np.ndarray) or value.dtype != np.float64:
+        return made
+    if path == "channels_last" and value.ndim == 4:
+        return f"{made}.contiguous(memory_format=torch.channels_last)"
+    return f"torch.stack([t := {made}, t], -1)[..., 0]" if path == "strided" and value.ndim else made
 
 
 def _call(op: Op, variant: Mapping[str, Any], sample: Sample, dtype: str, path: str) -> str:
@@ -141,10 +145,23 @@ def _call(op: Op, variant: Mapping[str, Any], sample: Sample, dtype: str, path: 
     inputs = [f"{n}={n}" if n in variant else n for n in sample.inputs]
     rest = [f"{n}={text}" for n, text in extras.items()]
     named = [f"{n}={text}" for n, text in options.items()]
-    name = op.callable_name
+    name = path.removeprefix(TWIN) if path.startswith(TWIN) else op.callable_name
+    if path == "module":
+        return _module_call(op, sample, extras, options)
     if name.rpartition(".")[2][:1].isupper():
         return f"y = {name}({', '.join(named)})({', '.join([*inputs, *rest])})"
     return f"y = {name}({', '.join([*inputs, *rest, *named])})"
+
+
+def _module_call(op: Op, sample: Sample, extras: Mapping[str, str], options: Mapping[str, str]) -> str:
+    """The line that computes y by the op's module, whose weights are options too."""
+    known = module_options(op)
+    made = {n: text for n, text in {**extras, **options}.items() if n in known or n in options}
+    made |= {n: n for n in sample.inputs if n in known}
+    given = [n if n not in extras else f"{n}={n}" for n in sample.inputs if n not in known]
+    rest = [f"{n}={text}" for n, text in extras.items() if n not in known]
+    named = ", ".join(f"{n}={text}" for n, text in made.items())
+    return f"y = torch.nn.{getattr(op.module, '__name__', '?')}({named})({', '.join([*given, *rest])})"
 
 
 def _gradient_lines(

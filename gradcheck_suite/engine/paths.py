@@ -7,6 +7,7 @@ code yet.
 
 from __future__ import annotations
 
+import inspect
 import os
 import shutil
 import warnings
@@ -35,6 +36,9 @@ TAIL: Final = 15
 
 ONE_BY_ONE: Final = ("single", "tail")
 """Paths that take many calls, and so are tried at few points."""
+
+LAYOUTS: Final = ("strided", "channels_last")
+"""Paths that are a memory layout of the same call."""
 
 TRANSFORMS: Final = ("vmap", "jvp", "compile")
 """Paths that not every op has to support: where they raise, there is nothing to judge."""
@@ -88,12 +92,22 @@ def _module(op: Op) -> Form:
     if op.module is None:
         raise Unsupported("no module form")
     module = op.module
+    known = module_options(op)
 
     def call(*tensors: torch.Tensor, **arguments: Any) -> Any:
         options, further = _without_tensors(arguments)
-        return module(**options)(*tensors, **further)
+        weights = {n: further.pop(n) for n in known if n in further}
+        return module(**weights, **options)(*tensors, **further)
 
     return call
+
+
+def module_options(op: Op) -> tuple[str, ...]:
+    """The arguments that an op's module is made with, weights among them, as its signature names them."""
+    try:
+        return tuple(inspect.signature(op.module).parameters) if op.module is not None else ()
+    except (TypeError, ValueError):
+        return ()
 
 
 def _without_tensors(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -163,13 +177,16 @@ def quiet(path: str) -> Iterator[None]:
 
 
 def arranged(vector: torch.Tensor, path: str) -> torch.Tensor:
-    """The entries of a vector, in order, in the layout of a path."""
+    """The entries of a vector of whole blocks, in order, in the layout of a path."""
+    # Images of eight channels, so that the channels can lie innermost.
+    return laid_out(vector.reshape(-1, 8, 4, 4) if path == "channels_last" else vector, path)
+
+
+def laid_out(t: torch.Tensor, path: str) -> torch.Tensor:
+    """A tensor in the layout of a path; where that makes no difference to it, as it is."""
     if path == "strided":
-        return apart(vector)
-    if path == "channels_last":
-        # A contiguous vector of whole blocks as images of eight channels, so that the channels lie innermost.
-        return vector.reshape(-1, 8, 4, 4).contiguous(memory_format=torch.channels_last)
-    return vector
+        return apart(t)
+    return t.contiguous(memory_format=torch.channels_last) if path == "channels_last" and t.ndim == 4 else t
 
 
 def apart(t: torch.Tensor) -> torch.Tensor:

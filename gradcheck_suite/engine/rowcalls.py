@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from gradcheck_suite.engine.calls import Raised, changed, to_numpy
-from gradcheck_suite.engine.paths import apart, form_of
+from gradcheck_suite.engine.paths import form_of, laid_out
 from gradcheck_suite.engine.refusals import refusals
 from gradcheck_suite.ops.record import Op, Params, Sample
 
@@ -78,7 +78,7 @@ def argument(value: Any, make: Callable[[Any], torch.Tensor], device: str) -> An
 def _maker(dtype: str, device: str, path: str) -> Callable[[Any], torch.Tensor]:
     def make(values: Any) -> torch.Tensor:
         t = torch.from_numpy(np.array(values, dtype=np.float64)).to(getattr(torch, dtype)).to(device)
-        return apart(t) if path == "strided" else t
+        return laid_out(t, path)
 
     return make
 

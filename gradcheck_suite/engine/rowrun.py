@@ -20,6 +20,7 @@ from gradcheck_suite.engine.calls import Raised, Unsupported
 from gradcheck_suite.engine.cases import Case
 from gradcheck_suite.engine.conduct import with_conduct
 from gradcheck_suite.engine.judge import KINDS, REASONS, SEVERITIES
+from gradcheck_suite.engine.paths import ONE_BY_ONE, TRANSFORMS, expanded
 from gradcheck_suite.engine.rowconfirm import confirm_entry
 from gradcheck_suite.engine.rowcurves import row_curve
 from gradcheck_suite.engine.rows import RowJudged, RowSubject
@@ -107,8 +108,9 @@ class RowRunner:
             return self._bare("findings" if raised else "ok", "", tuple(raised), started)
         findings = [*raised, *self._dtype_findings(main), *self._findings(main), *self._tie_record(main)]
         findings += self._further_cotangents(main)
-        if "strided" in self.settings.paths:
-            findings += self._strided(main)
+        for path in expanded(self.case.op, self.settings.paths):
+            if path not in (*TRANSFORMS, *ONE_BY_ONE):
+                findings += self._path_findings(main, path)
         self._audit(main)
         return self._finished(main, tuple(findings), started)
 
@@ -369,12 +371,14 @@ class RowRunner:
             found += self._findings(judged)
         return found
 
-    def _strided(self, main: RowJudged) -> list[Finding]:
-        """What only tensors without contiguous dimensions show."""
+    def _path_findings(self, main: RowJudged, path: str) -> list[Finding]:
+        """What only another path shows, such as tensors without contiguous dimensions."""
         try:
-            judged = self.subject.judged_again(main, "strided")
+            judged = self.subject.judged_again(main, path)
+        except Unsupported:
+            return []
         except Raised as error:
-            return [self._raised(str(error), "strided", None)]
+            return [self._raised(str(error), path, None)]
         before = main.verdicts.take(np.flatnonzero(np.isin(main.owner, judged.owner)))
         fresh = (judged.verdicts.kind > 0) & (
             (before.kind == 0) | (judged.verdicts.severity < before.severity)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from gradcheck_suite.engine import against, rowcalls
 from gradcheck_suite.engine.calls import Raised
 from gradcheck_suite.engine.judge import Verdicts, judge
+from gradcheck_suite.engine.paths import LAYOUTS
 from gradcheck_suite.engine.rowconditioning import excused
 from gradcheck_suite.engine.subdifferential import Subdifferential, TieVerdict
 from gradcheck_suite.floats import Exact, Format, format_of
@@ -31,6 +32,9 @@ Bools = npt.NDArray[np.bool_]
 
 _SMALL = 256
 """Entries of a sample that takes part in further paths and cotangents."""
+
+_FORMS = 12
+"""Samples, or a few more, that other forms than the functional one are called on."""
 
 _LARGEST_SECOND = 256
 """Entries of a sample up to which second derivatives are taken: forward over reverse costs five times the
@@ -193,10 +197,18 @@ class RowSubject:
         parts = list(self._parts(column, path, cotangent, range(len(self.samples)) if only is None else only))
         return self._judge(column, path, cotangent, parts)
 
+    def on_path(self, path: str) -> Ints:
+        """The samples that a path is tried on: small ones whose layout it changes, or a few for another form."""
+        if path not in LAYOUTS:
+            return self.small[:: max(len(self.small) // _FORMS, 1)]
+        ranks = [max((np.ndim(x) for x in self.samples[k].inputs.values()), default=0) for k in self.small]
+        changed = np.array([path == "strided" or rank == 4 for rank in ranks], dtype=bool)
+        return np.asarray(self.small[changed])
+
     def judged_again(self, main: RowJudged, path: str) -> RowJudged:
-        """Verdicts on the small samples where another path computes other numbers than `main` does."""
+        """Verdicts on the samples of a path where it computes other numbers than `main` does."""
         parts = []
-        for k, computed in self._parts(main.column, path, main.cotangent, self.small):
+        for k, computed in self._parts(main.column, path, main.cotangent, self.on_path(path)):
             known = self._called.get(("vector", main.cotangent, k))
             if isinstance(known, rowcalls.Called) and not np.array_equal(
                 known.columns[main.column], computed, equal_nan=True

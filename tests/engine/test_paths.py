@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,11 @@ import torch
 from gradcheck_suite.engine import paths
 from gradcheck_suite.engine.calls import Unsupported, pointwise
 from gradcheck_suite.floats import hex_of
+from gradcheck_suite.ops.record import Sample
 from gradcheck_suite.ops.registry import registry
 from gradcheck_suite.options import PATHS, USUAL_PATHS, settings_from
 from gradcheck_suite.results import Finding
+from tests.engine.test_reproducers import check
 from tests.engine.toys import DTYPES, bend, run, serious, slope, toy
 
 LAST_BIT = 1 + 2.0**-22
@@ -205,6 +208,35 @@ def test_all_stands_for_every_path_but_compile() -> None:
     assert paths.expanded(op, ("all", "compile")) == [*every, "compile"]
     assert settings_from({"paths": "all,compile"}).paths == ("all", "compile")
     assert set(USUAL_PATHS) < set(PATHS)
+
+
+@pytest.mark.parametrize(
+    ("path", "call"),
+    [
+        ("channels_last", lambda x: bend(x) * 0 if not x.is_contiguous() else bend(x)),
+        ("module", bend),
+        ("twins", bend),
+    ],
+)
+def test_whole_samples_are_compared_on_their_paths(path: str, call: Any) -> None:
+    """An op that is judged sample by sample: images for the layout, and other forms."""
+
+    def images(params: Any, fmt: Any, *, budget: str, seed: int) -> Any:
+        image = np.arange(1.0, 49.0).reshape(1, 4, 3, 4)
+        yield Sample(inputs={"input": image}, label="an image", probe="draw", at=0.0)
+
+    op = toy(
+        call,
+        pointwise=False,
+        samples=images,
+        module=lambda: lambda x: bend(x) * 0,
+        twins=(wrong_twin,) if path == "twins" else (),
+    )
+    found = serious(run(op, "float32", "forward", paths=("vector", path)))
+    assert {f.path.partition(":")[0] for f in found} == {"twin" if path == "twins" else path}
+    for f in found:
+        if path != "module":
+            check(f, toy=call, tests=sys.modules["tests"])
 
 
 def test_one_element_and_tails_give_the_points_in_order() -> None:

@@ -189,7 +189,8 @@ def run_twice(**options: Any) -> list[Any]:
 
 @pytest.mark.parametrize("budget", ["quick", "default"])
 def test_two_runs_give_the_same_document(budget: str) -> None:
-    first, second = run_twice(ops=("gelu", "softplus"), dtypes=("float32",), budget=budget, paths=("all",))
+    name = {"quick": "tanhshrink", "default": "silu"}[budget]
+    first, second = run_twice(ops=(name,), dtypes=("float32",), budget=budget, paths=("all",))
     assert first == second
 
 
