@@ -29,9 +29,17 @@ def environment(settings: Settings) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "flush_denormal": _flushes_denormals(),
         "onednn": torch.backends.mkldnn.is_available(),
+        "bf16": _has("avx512_bf16"),
+        "amx": _has("amx_tile"),
         "max_ulp": settings.max_ulp,
         "key": f"torch{short}-{settings.device}-{capability.lower().replace(' ', '')}-{system}",
     }
+
+
+def _has(feature: str) -> bool:
+    """Whether the processor computes in that way, which oneDNN then does; False where torch does not tell."""
+    told = getattr(torch.cpu, f"_is_{feature}_supported", None)
+    return bool(told()) if told is not None else False
 
 
 def _flushes_denormals() -> bool:

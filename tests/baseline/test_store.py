@@ -70,6 +70,14 @@ def test_flushing_subnormals_is_another_environment(tmp_path: Path) -> None:
     assert not known.slack.same_environment
 
 
+def test_another_processor_has_more_slack(tmp_path: Path) -> None:
+    recorded(tmp_path, result(), environment={**HERE, "amx": False})
+    for amx in (False, True):
+        known = baseline(tmp_path, {**HERE, "amx": amx}, exact=True).known(result())
+        assert known is not None
+        assert known.slack.same_environment == (not amx)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
