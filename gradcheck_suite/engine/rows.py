@@ -198,7 +198,7 @@ class RowSubject:
         return self._judge(column, path, cotangent, parts)
 
     def on_path(self, path: str) -> Ints:
-        """The samples that a path is tried on: small ones whose layout it changes, or a few for another form."""
+        """The samples that a path is tried on: those whose layout it changes, or a few for another form."""
         if path not in LAYOUTS:
             return self.small[:: max(len(self.small) // _FORMS, 1)]
         ranks = [max((np.ndim(x) for x in self.samples[k].inputs.values()), default=0) for k in self.small]

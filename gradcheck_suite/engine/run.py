@@ -23,6 +23,7 @@ from gradcheck_suite.engine.curves import curves
 from gradcheck_suite.engine.differences import Difference, difference, summary
 from gradcheck_suite.engine.exploring import Explored, explore
 from gradcheck_suite.engine.findings import Group, Interval
+from gradcheck_suite.engine.grids import grid
 from gradcheck_suite.engine.paths import TRANSFORMS, expanded
 from gradcheck_suite.engine.paths import shown as shown_path
 from gradcheck_suite.engine.pointwise import Judged, Subject
@@ -413,7 +414,13 @@ class CaseRunner:
             findings=findings,
             curve=drawn[0] if drawn else None,
             other_curves=drawn[1:],
+            grid=grid(self.subject, self.column) if self._is_first_variant else None,
         )
+
+    @property
+    def _is_first_variant(self) -> bool:
+        """Whether the case is of the variant that stands for the op in pictures."""
+        return self.case.variant == dict(self.case.op.variants[0])
 
     def _worst(self, main: Judged) -> Worst:
         judged = np.flatnonzero(~np.isnan(main.verdicts.ulp))
