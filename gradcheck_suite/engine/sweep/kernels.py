@@ -104,6 +104,10 @@ class Kernel(Protocol):
 
     def run(self, x: Singles, got: Singles, piece: Piece, scale: Scale, histogram: Ints) -> Tally: ...
 
+    def polynomial(self, t: Floats, coefficients: Floats) -> Floats:
+        """Horner's rule at every t."""
+        ...
+
 
 class NumpyKernel:
     """Passes over whole arrays; most are spared where all values of a piece have one ulp."""
@@ -129,6 +133,14 @@ class NumpyKernel:
         np.clip(bins, 0, BINS - 1, out=bins)
         histogram += np.bincount(bins, minlength=BINS)
         return Tally(rounded, worst, at, suspects)
+
+    def polynomial(self, t: Floats, coefficients: Floats) -> Floats:
+        """See Kernel."""
+        v = np.full(len(t), coefficients[-1])
+        for c in coefficients[-2::-1]:
+            v *= t
+            v += c
+        return v
 
     def _evaluated(self, x: Singles, piece: Piece) -> Floats:
         t, v = self._t[: len(x)], self._v[: len(x)]
@@ -180,7 +192,7 @@ class NumbaKernel:
     name = "numba"
 
     def __init__(self) -> None:
-        self._run = _compiled()
+        self._run, self._polynomial = _compiled(), _compiled_polynomial()
         self._suspects = np.empty(0, dtype=np.int64)
 
     def run(self, x: Singles, got: Singles, piece: Piece, scale: Scale, histogram: Ints) -> Tally:
@@ -194,6 +206,12 @@ class NumbaKernel:
             histogram, self._suspects,
         )  # fmt: skip
         return Tally(int(rounded), int(worst), int(at), self._suspects[:count].copy())
+
+    def polynomial(self, t: Floats, coefficients: Floats) -> Floats:
+        """See Kernel."""
+        values = np.empty(len(t))
+        self._polynomial(t, coefficients, values)
+        return values
 
 
 def _compiled() -> Callable[..., Any]:
@@ -277,6 +295,24 @@ def _compiled() -> Callable[..., Any]:
         return rounded, worst, at, count
 
     compiled: Callable[..., Any] = run
+    return compiled
+
+
+def _compiled_polynomial() -> Callable[..., Any]:
+    import numba
+
+    @numba.njit(cache=True, nogil=True)
+    def polynomial(t, c, values):  # type: ignore[no-untyped-def]
+        for start in range(0, t.size, _TILE):
+            ts, vs = t[start : start + _TILE], values[start : start + _TILE]
+            for i in range(ts.size):
+                vs[i] = c[c.size - 1]
+            for j in range(c.size - 2, -1, -1):
+                cj = c[j]
+                for i in range(ts.size):
+                    vs[i] = vs[i] * ts[i] + cj
+
+    compiled: Callable[..., Any] = polynomial
     return compiled
 
 

@@ -29,7 +29,7 @@ class Plan:
     max_ulp: float = 4.0
     load: tuple[str, ...] = ()
     task: int = 1 << 23
-    chunk: int = 1 << 15
+    chunk: int = 1 << 16
     degree: int = 10
     kernel: str = ""
 

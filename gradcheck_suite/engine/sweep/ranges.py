@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from gradcheck_suite.engine.conditioning import excused, units
 from gradcheck_suite.engine.pointwise import Subject
+from gradcheck_suite.engine.sweep.kernels import Kernel
 from gradcheck_suite.floats import Exact, Format, round_to
 from gradcheck_suite.formula import taylor
 from gradcheck_suite.formula.cover import Cover
@@ -27,15 +28,19 @@ _FEW: Final = 20_000
 class Ranges:
     """Ranges of one formula; covers at moved parameters are built when they are first needed."""
 
-    def __init__(self, subject: Subject, cover: Cover, *, degree: int) -> None:
-        self.subject, self.degree = subject, degree
+    def __init__(self, subject: Subject, cover: Cover, kernel: Kernel, *, degree: int) -> None:
+        self.subject, self.cover, self.kernel, self.degree = subject, cover, kernel, degree
         self.covers: dict[tuple[int, ...], Cover] = {(0,) * len(subject.reals): cover}
+
+    def evaluated(self, x: Floats, block: int, derivative: int) -> Floats:
+        """The exact column at reals of one block, within the cover's bound."""
+        t = (x - self.cover.centre[block]) * self.cover.inverse[block]
+        return self.kernel.polynomial(t, self.cover.columns[derivative].coefficients[block])
 
     def holds(self, x: Floats, computed: Floats, block: int, derivative: int) -> Bools:
         """Which computed values lie inside the range of the exact column when x and the parameters move."""
         fmt = self.subject.fmt
-        cover = self._cover((0,) * len(self.subject.reals))
-        lowest = highest = rounded(cover.evaluate(x, block, derivative)[0], fmt)
+        lowest = highest = rounded(self.evaluated(x, block, derivative), fmt)
         missing = np.zeros(len(x), dtype=bool)
         for sign, *others in itertools.product((-1, 1), repeat=1 + len(self.subject.reals)):
             moved = x * (1 + sign * units() * fmt.unit_roundoff)
@@ -60,9 +65,10 @@ class Ranges:
         self, x: Floats, moves: tuple[int, ...], block: int, derivative: int
     ) -> tuple[Floats, Bools | None]:
         """The column at moved inputs and parameters, and where it is known; None for everywhere."""
+        here = self.cover
+        if not any(moves) and here.low[block] <= x.min() and x.max() <= here.high[block]:
+            return self.evaluated(x, block, derivative), None
         cover = self._cover(moves)
-        if not any(moves) and cover.low[block] <= x.min() and x.max() <= cover.high[block]:
-            return cover.evaluate(x, block, derivative)[0], None
         blocks, known = cover.find(x)
         return (cover.evaluate(x, blocks, derivative)[0] if len(cover) else x), known
 

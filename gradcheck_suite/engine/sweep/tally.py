@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -175,8 +176,7 @@ def _close(a: Run, b: Run) -> bool:
 
 def _thinned(runs: list[Run], most: int) -> list[Run]:
     """The narrowest gaps closed until few enough are left."""
-    kept = list(runs)
-    while len(kept) > most:
-        i = min(range(len(kept) - 1), key=lambda i: kept[i + 1].first - kept[i].last)
-        kept[i : i + 2] = [kept[i].join(kept[i + 1])]
-    return kept
+    gaps = np.array([b.first - a.last for a, b in itertools.pairwise(runs)])
+    cuts = np.sort(np.argsort(-gaps, kind="stable")[: most - 1]) + 1
+    ends = [0, *map(int, cuts), len(runs)]
+    return [functools.reduce(Run.join, runs[a:b]) for a, b in itertools.pairwise(ends)]

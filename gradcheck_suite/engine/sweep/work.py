@@ -108,9 +108,9 @@ class Worker:
         self.cover = taylor.build(
             self.subject.formula, self.fmt, order=plan.order, degree=plan.degree, margin=MARGIN
         )
-        self.ranges = Ranges(self.subject, self.cover, degree=plan.degree)
-        self.spread = SPREAD * max(1.0, self.subject.max_ulp)
         self.kernel, self.scale = _kernel(plan.kernel), Scale.of(self.fmt)
+        self.ranges = Ranges(self.subject, self.cover, self.kernel, degree=plan.degree)
+        self.spread = SPREAD * max(1.0, self.subject.max_ulp)
         self.call = _caller(op, variant, plan)
         self.columns = tuple(f"{'d' * m}:{op.inputs[0]}" if m else "value" for m in plan.derivatives)
         self.sides = {sign: _side(self.cover, sign, self.fmt) for sign in (1, -1)}
@@ -214,7 +214,7 @@ class Worker:
     def _suspects(self, x: Floats, got: Singles, block: int, k: int, summary: Summary) -> None:
         """Verdicts on floats whose error is near or above the threshold, all in one block."""
         derivative, computed = self.plan.derivatives[k], got.astype(np.float64)
-        exact, _ = self.cover.evaluate(x, block, derivative)
+        exact = self.ranges.evaluated(x, block, derivative)
         error = errors(exact.copy(), computed, self.scale, np.empty(len(x)))
         error[np.isnan(error)] = np.inf
         near = np.abs(error - self.subject.max_ulp) <= self.spread
@@ -320,8 +320,8 @@ def _caller(op: Op, variant: dict[str, Any], plan: Plan) -> Callable[[Singles], 
     ones = torch.ones(plan.chunk, dtype=dtype)
 
     def computed(x: Singles) -> list[Singles]:
-        # A copy, lest an op that overwrites its input change what it is judged on.
-        leaf = torch.from_numpy(x).to(dtype, copy=True).requires_grad_(plan.order > 0)
+        # A copy, lest a custom op that overwrites its input change what it is judged on.
+        leaf = torch.from_numpy(x).to(dtype, copy=op.custom).requires_grad_(plan.order > 0)
         found = [op.call(leaf, **arguments)]
         for m in range(plan.order):
             twice = m + 1 < plan.order

@@ -1,0 +1,235 @@
+"""How fast exact values are, as ratios within one process: `python -m tests.benchmarks.run [SECTION …]`.
+
+Sections: points (balls, covers and sweeps against naive mpmath, torch.autograd.gradcheck and torch itself),
+processes (how a sweep scales), rows (exact gradients of softmax by row length). Times are of the processor,
+so that other work on the machine matters little; wall time only where processes are compared.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import mpmath
+import numpy as np
+import torch
+
+from gradcheck_suite.engine import sweep
+from gradcheck_suite.engine.sweep.executors import completed
+from gradcheck_suite.engine.sweep.work import worker_of
+from gradcheck_suite.floats import FORMATS, from_ordinal, infinity_ordinal
+from gradcheck_suite.formula import taylor
+from gradcheck_suite.formula.context import Context
+from gradcheck_suite.formula.evaluate import enclose
+from gradcheck_suite.formula.fields import ARB, MPMATH
+from gradcheck_suite.formula.points import bind
+from gradcheck_suite.formula.tape import gradient
+from gradcheck_suite.ops.registry import registry
+
+_FLOAT32 = FORMATS["float32"]
+# As precise as two binary64 numbers: what a person would take for "exact enough".
+_BITS: Final = 113
+_POINTS: Final = 2000
+_GRADCHECK: Final = 256
+# So many floats of each binade, somewhere in it, stand for all of it.
+_FLOATS: Final = 1 << 20
+
+
+def _sqrt2() -> Any:
+    return mpmath.sqrt(2)
+
+
+def _phi(x: Any) -> Any:
+    return mpmath.exp(-x * x / 2) / mpmath.sqrt(2 * mpmath.pi)
+
+
+def _sigmoid(x: Any) -> Any:
+    return 1 / (1 + mpmath.exp(-x))
+
+
+def _softplus(x: Any) -> Any:
+    return mpmath.log1p(mpmath.exp(x))
+
+
+# What one writes by hand: the value and its derivative.
+NAIVE: Final[dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]]] = {
+    "tanh": (mpmath.tanh, lambda x: mpmath.sech(x) ** 2),
+    "gelu": (
+        lambda x: x * mpmath.erfc(-x / _sqrt2()) / 2,
+        lambda x: mpmath.erfc(-x / _sqrt2()) / 2 + x * _phi(x),
+    ),
+    "silu": (lambda x: x * _sigmoid(x), lambda x: _sigmoid(x) * (1 + x * _sigmoid(-x))),
+    "softplus": (_softplus, _sigmoid),
+    "mish": (
+        lambda x: x * mpmath.tanh(_softplus(x)),
+        lambda x: mpmath.tanh(_softplus(x)) + x * mpmath.sech(_softplus(x)) ** 2 * _sigmoid(x),
+    ),
+}
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Print the figures of the sections named, or of all."""
+    torch.set_num_threads(1)
+    chosen = arguments or list(SECTIONS)
+    for name in chosen:
+        SECTIONS[name]()
+        print()
+
+
+def per_item(work: Callable[[], object], items: int, *, repeats: int = 3) -> float:
+    """Processor nanoseconds an item, the best of some repeats."""
+    best = float("inf")
+    for _ in range(repeats):
+        started = time.process_time()
+        work()
+        best = min(best, time.process_time() - started)
+    return best / items * 1e9
+
+
+# ---------------------------------------------------------------- points
+
+
+def points() -> None:
+    """Value and gradient of a point in ns, and how many times the ball and the sweep are faster."""
+    print(f"ns a point, value and gradient; mpmath at {_BITS} bits")
+    head = ("op", "mpmath", "mp.diff", "gradcheck", "fast", "ball", "cover", "sweep", "torch")
+    titles = ("mpmath/ball", "diff/ball", "mpmath/sweep", "sweep/torch")
+    print("".join(f"{title:>11}" for title in head) + "".join(f"{title:>13}" for title in titles))
+    for name in NAIVE:
+        row = _figures(name)
+        ratios = (
+            row["mpmath"] / row["ball"],
+            row["mp.diff"] / row["ball"],
+            row["mpmath"] / row["sweep"],
+            row["sweep"] / row["torch"],
+        )
+        cells = "".join(f"{row[title]:11.3g}" for title in head[1:])
+        print(f"{name:>11}{cells}" + "".join(f"{ratio:12.3g}x" for ratio in ratios))
+
+
+def _figures(name: str) -> dict[str, float]:
+    op = registry().get(name)
+    formula = bind(op.formula, op.params({}), op.reals({}))
+    x = _sample(_POINTS)
+    balls = {"x": x.astype(object)}
+    cover = taylor.build(formula, _FLOAT32, order=1)
+    block, _ = cover.find(x)
+    swept, own = _whole_line(name)
+    return {
+        **_naive(name, x[:: _POINTS // 200]),
+        **_gradcheck(op.call),
+        "ball": per_item(lambda: enclose(formula, balls, _FLOAT32, wrt=("x",), order=1), len(x)),
+        "cover": per_item(lambda: [cover.evaluate(x, block, k) for k in (0, 1)], len(x), repeats=9),
+        "sweep": swept,
+        "torch": own,
+    }
+
+
+def _sample(count: int) -> Any:
+    """Floats in every binade, half of them between 2^-12 and 2^8, where functions bend."""
+    rng = np.random.default_rng(0)
+    near, far = ((e - _FLOAT32.emin + 1) << 23 for e in (-12, 8))
+    ordinals = [rng.integers(1, infinity_ordinal(_FLOAT32), count // 2), rng.integers(near, far, count // 2)]
+    return from_ordinal(np.concatenate(ordinals) * rng.choice([-1, 1], 2 * (count // 2)), _FLOAT32)
+
+
+def _naive(name: str, x: Any) -> dict[str, float]:
+    value, derivative = NAIVE[name]
+    numbers = [mpmath.mpf(float(v)) for v in x]
+
+    def by_hand() -> None:
+        for v in numbers:
+            value(v), derivative(v)
+
+    def numerically() -> None:
+        for v in numbers:
+            value(v), mpmath.diff(value, v)
+
+    with mpmath.workprec(_BITS):
+        return {"mpmath": per_item(by_hand, len(x)), "mp.diff": per_item(numerically, len(x))}
+
+
+def _gradcheck(call: Callable[..., Any]) -> dict[str, float]:
+    """torch's own check of a float64 gradient, on as many elements as it can be asked for."""
+    x = torch.linspace(-4, 4, _GRADCHECK, dtype=torch.float64, requires_grad=True)
+    found = {}
+    for title, fast in (("gradcheck", False), ("fast", True)):
+        work = lambda fast=fast: torch.autograd.gradcheck(call, (x,), fast_mode=fast)  # noqa: E731
+        found[title] = per_item(work, _GRADCHECK)
+    return found
+
+
+def _whole_line(name: str) -> tuple[float, float]:
+    """ns a float of a sweep, and of torch's forward and backward alone, over a part of every binade."""
+    plan = sweep.Plan(op=name, dtype="float32", directions=("forward", "backward"))
+    parts = _parts(plan)
+    worker = worker_of(plan)
+    worker.run(parts[0])
+    floats = sum(len(part) for part in parts)
+    swept = per_item(lambda: [worker.run(part) for part in parts], floats, repeats=1)
+    return swept, per_item(lambda: _torch_alone(worker, plan, parts), floats, repeats=1)
+
+
+def _parts(plan: sweep.Plan) -> list[sweep.Task]:
+    whole = sweep.tasks(plan)
+    starts = np.random.default_rng(1).integers(0, plan.task // _FLOATS, len(whole)) * _FLOATS
+    moved = [int(task.start + offset) for task, offset in zip(whole, starts, strict=True)]
+    return [replace(task, start=s, stop=s + _FLOATS) for task, s in zip(whole, moved, strict=True)]
+
+
+def _torch_alone(worker: Any, plan: Any, parts: Sequence[Any]) -> None:
+    for part in parts:
+        for start in range(part.start, part.stop, plan.chunk):
+            bits = np.arange(start, start + plan.chunk, dtype=np.uint32)
+            bits |= np.uint32(0x80000000 if part.sign < 0 else 0)
+            worker.call(bits.view(np.float32))
+
+
+# ---------------------------------------------------------------- processes and rows
+
+
+def processes() -> None:
+    """Wall time of the same part of a sweep by the number of processes."""
+    plan = sweep.Plan(op="gelu", dtype="float32", directions=("forward", "backward"))
+    parts = sweep.tasks(plan)[::12]
+    floats = sum(len(part) for part in parts)
+    alone = 0.0
+    for jobs in (1, 2):
+        with sweep.open_executor("processes", jobs) as workers:
+            # Starting a process imports torch and builds the cover.
+            short = [replace(part, stop=part.start + 512) for part in parts[: 8 * jobs]]
+            list(completed(sweep.run_task, plan, short, workers))
+            started = time.perf_counter()
+            list(completed(sweep.run_task, plan, parts, workers))
+            rate = floats / (time.perf_counter() - started)
+        alone = alone or rate
+        print(f"{jobs} at a time: {rate / 1e6:.0f} million floats a second, {rate / alone:.2f}x")
+
+
+def rows() -> None:
+    """Exact softmax with gradient: microseconds an entry by the length of the row."""
+    print("softmax with gradient, us an entry: balls, mpmath, ratio")
+    for length in (16, 128, 1024, 4096):
+        x = np.random.default_rng(length).standard_normal(length)
+        times = [_row(field, x) / 1e3 for field in (ARB, MPMATH)]
+        print(f"{length:6d} {times[0]:8.2f} {times[1]:8.2f} {times[1] / times[0]:7.1f}x")
+
+
+def _row(field: Any, x: Any) -> float:
+    def work() -> None:
+        m = Context(field)
+        row = m.variable(x)
+        y = m.softmax(row)
+        gradient(y, m.const(np.arange(len(x)) + 1.0).value, [row])
+
+    with field.precision(_BITS):
+        return per_item(work, len(x))
+
+
+SECTIONS: Final[dict[str, Callable[[], None]]] = {"points": points, "processes": processes, "rows": rows}
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
