@@ -207,9 +207,7 @@ def inputs(
     return st.sampled_from(samples).map(lambda s: _call(called, {**s.inputs, **s.extra}, options, dtype))
 
 
-def _entrywise(
-    op: Op, options: Mapping[str, Any], fmt: Format, max_size: int
-) -> st.SearchStrategy[OpInputs]:
+def _entrywise(op: Op, options: Mapping[str, Any], fmt: Format, max_size: int) -> st.SearchStrategy[OpInputs]:
     entries: st.SearchStrategy[tuple[float, ...]] = st.sampled_from(_points(op, options, fmt))
     names = (*op.inputs, *op.extras)
     if len(names) == 1 and op.domain is None:

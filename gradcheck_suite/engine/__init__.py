@@ -5,7 +5,8 @@ from __future__ import annotations
 from gradcheck_suite.engine.cases import Case, collect
 from gradcheck_suite.engine.containment import Runner, open_runner
 from gradcheck_suite.engine.document import document, environment, op_infos
-from gradcheck_suite.engine.explain import Explanation, explain
+from gradcheck_suite.engine.explain import explain
+from gradcheck_suite.engine.explanation import Explanation
 from gradcheck_suite.engine.run import run_all, run_case
 from gradcheck_suite.options import Settings
 

@@ -28,7 +28,7 @@ def environment(settings: Settings) -> dict[str, Any]:
         "platform": platform.platform(terse=True),
         "threads": torch.get_num_threads(),
         "flush_denormal": _flushes_denormals(),
-        "onednn": torch.backends.mkldnn.is_available(),
+        "onednn": torch.backends.mkldnn.is_available(),  # type: ignore[no-untyped-call]
         "bf16": _has("avx512_bf16"),
         "amx": _has("amx_tile"),
         "max_ulp": settings.max_ulp,
@@ -67,7 +67,9 @@ def op_infos(cases: Iterable[Case]) -> tuple[OpInfo, ...]:
     return tuple(infos.values())
 
 
-def document(cases: Sequence[Case], results: Sequence[Result], settings: Settings, *, complete: bool = True) -> Document:
+def document(
+    cases: Sequence[Case], results: Sequence[Result], settings: Settings, *, complete: bool = True
+) -> Document:
     """The results document of a run."""
     return Document(
         tool={

@@ -61,9 +61,7 @@ def _line(subject: RowSubject) -> RowSubject | None:
 
 
 def _along(subject: RowSubject, samples: Iterable[Sample]) -> RowSubject:
-    return RowSubject(
-        subject.op, subject.variant, subject.dtype, 1, subject.settings, samples=tuple(samples)
-    )
+    return RowSubject(subject.op, subject.variant, subject.dtype, 1, subject.settings, samples=tuple(samples))
 
 
 def _in_domain(subject: RowSubject, sample: Sample) -> bool:

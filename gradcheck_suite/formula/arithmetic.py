@@ -41,7 +41,9 @@ def uncertified() -> bool:
 
 def precisions(inputs: Mapping[str, Objects]) -> npt.NDArray[np.int64]:
     """The bits that each point of several 1-D arrays of exact numbers needs: x - tanh x at 2^-q cancels 2q of them."""
-    spans = np.maximum.reduce([np.array([_binade(x) for x in column], dtype=np.int64) for column in inputs.values()])
+    spans = np.maximum.reduce(
+        [np.array([_binade(x) for x in column], dtype=np.int64) for column in inputs.values()]
+    )
     rounded: npt.NDArray[np.int64] = _rounded(spans)
     return rounded
 

@@ -1,7 +1,7 @@
 """The mathematical vocabulary `m` in which every reference is written.
 
-A reference is `def f(m, x, *, beta): ...`: exact real arithmetic over arrays, with the functions below.  It never states
-a derivative, a tolerance or a rounding.  The same function object is evaluated in every arithmetic.
+A reference is `def f(m, x, *, beta): ...`: exact real arithmetic over arrays, with the functions below.  It states no
+derivative, no tolerance and no rounding.  The same function object is evaluated in every arithmetic.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Context(Algorithms):
         """The value of x without its derivatives of any order: documented straight-through forms."""
         value = self.const(x).value
         if isinstance(self.field, DualField):
-            value = elementwise(lambda a: Dual(a.v, self.field.base.zero), value)  # type: ignore[attr-defined]
+            value = elementwise(lambda a: Dual(a.v, self.field.base.zero), value)
         return Array(self.field, value)
 
     def through(self, value: Any, carrier: Array) -> Array:
@@ -190,7 +190,9 @@ class Context(Algorithms):
     def power(self, x: Any, p: Any) -> Array:
         """x^p for x >= 0 and a real p, with 0^p = 0 for p > 0 and x^0 = 1."""
         x, p = self.const(x), self.const(p)
-        positive = self.where(p > 0, self.const(0), self.where(p < 0, self.inf, self.const(1), smooth=True), smooth=True)
+        positive = self.where(
+            p > 0, self.const(0), self.where(p < 0, self.inf, self.const(1), smooth=True), smooth=True
+        )
         return self.where(x > 0, self.exp(p * self.log(x)), positive, smooth=True)
 
     def xlogy(self, x: Any, y: Any) -> Array:
@@ -276,7 +278,11 @@ class Context(Algorithms):
     def sum(self, x: Any, axis: Axis = None, *, keepdims: bool = False) -> Array:
         """The sum over an axis, several, or all."""
         x = self.const(x)
-        value = objects(x.value.sum(axis=axis, keepdims=keepdims)) if x.size else self._empty_sum(x, axis, keepdims)
+        value = (
+            objects(x.value.sum(axis=axis, keepdims=keepdims))
+            if x.size
+            else self._empty_sum(x, axis, keepdims)
+        )
         return node(self.field, value, (x, lambda g: _spread(g, x.shape, axis, keepdims)))
 
     def _empty_sum(self, x: Array, axis: Axis, keepdims: bool) -> Objects:
@@ -287,7 +293,7 @@ class Context(Algorithms):
         """The arithmetic mean over an axis, several, or all."""
         x = self.const(x)
         total = self.sum(x, axis, keepdims=keepdims)
-        return total / (x.size // max(total.size, 1))
+        return total / (x.size // max(total.size, 1))  # type: ignore[no-any-return]
 
     def max(self, x: Any, axis: int = -1, *, keepdims: bool = False) -> Array:
         """The largest entry along an axis; equal largest entries are a tie."""
@@ -366,7 +372,7 @@ class Context(Algorithms):
         y = elementwise(self.field.div, e, total)
 
         def pull(g: Objects) -> Objects:
-            return y * (g - objects((g * y).sum(axis=axis, keepdims=True)))
+            return y * (g - objects((g * y).sum(axis=axis, keepdims=True)))  # type: ignore[no-any-return]
 
         return node(self.field, y, (x, pull))
 
@@ -378,7 +384,7 @@ class Context(Algorithms):
         y = (x.value - shift) - elementwise(f.log, total)
 
         def pull(g: Objects) -> Objects:
-            return g - elementwise(f.div, e, total) * objects(g.sum(axis=axis, keepdims=True))
+            return g - elementwise(f.div, e, total) * objects(g.sum(axis=axis, keepdims=True))  # type: ignore[no-any-return]
 
         return node(f, y, (x, pull))
 
@@ -444,7 +450,7 @@ class Context(Algorithms):
         where = np.asarray(index, dtype=np.int64)
         grid = list(np.ogrid[tuple(slice(n) for n in where.shape)])
         grid[axis] = where
-        return x[tuple(grid)]
+        return x[tuple(grid)]  # type: ignore[no-any-return]
 
     def matmul(self, a: Any, b: Any) -> Array:
         """The matrix product over the last two axes, broadcast over the others."""

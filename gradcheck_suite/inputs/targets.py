@@ -178,8 +178,7 @@ def _contexts(partners: Mapping[str, Sequence[float]]) -> list[dict[str, float]]
 
 
 def spread(fmt: Format, landmarks: Sequence[float], count: int, seed: int) -> Floats:
-    """About `count` floats for one input: landmarks and the distances from them, ends of the format, binades.
-    """
+    """About `count` floats for one input: landmarks and the distances from them, ends of the format, binades."""
     ends = [
         fmt.smallest_subnormal,
         fmt.smallest_normal,

@@ -32,7 +32,7 @@ def identity(m: Context, x: Array) -> Array:
 @activation(
     F.threshold,
     module=nn.Threshold,
-    inplace=F.threshold_,
+    inplace=F.threshold_,  # type: ignore[attr-defined]
     variants=[
         {"threshold": 0.5, "value": 2.0},
         {"threshold": 0.0, "value": 0.0},
@@ -105,9 +105,7 @@ def hardswish(m: Context, x: Array) -> Array:
     F.leaky_relu,
     module=nn.LeakyReLU,
     inplace=F.leaky_relu_,
-    variants=[
-        {"negative_slope": v} for v in (0.0, 0.1, -0.5, 1.0, 2.5, 1e-30, 1e30)
-    ],
+    variants=[{"negative_slope": v} for v in (0.0, 0.1, -0.5, 1.0, 2.5, 1e-30, 1e30)],
     landmarks=lambda p: (0.0,),
 )
 def leaky_relu(m: Context, x: Array, *, negative_slope: Any = 0.01) -> Array:
@@ -248,17 +246,14 @@ def _above_threshold(p: Params, values: dict[str, Any]) -> Any:
     stable_form="-torch.nn.functional.logsigmoid(-beta * input) / beta",
 )
 def softplus(m: Context, x: Array, *, beta: Any = 1.0, threshold: Any = 20.0) -> Array:
-    return m.softplus(beta * x) / beta
+    return m.softplus(beta * x) / beta  # type: ignore[no-any-return]
 
 
 @activation(
     F.softsign,
     module=nn.Softsign,
     landmarks=lambda p: (0.0,),
-    stable_form=(
-        "d = 1 + input.abs()\n"
-        "torch.where(d < 2, input / d, input.sign() * (1 - 1 / d))"
-    ),
+    stable_form=("d = 1 + input.abs()\ntorch.where(d < 2, input / d, input.sign() * (1 - 1 / d))"),
 )
 def softsign(m: Context, x: Array) -> Array:
     return x / (1 + m.abs(x))

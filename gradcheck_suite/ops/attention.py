@@ -314,9 +314,7 @@ _EMBEDDING, _QUERIES, _KEYS = 4, 2, 3
 def _sequences(case: Attention, key_width: int, value_width: int) -> dict[str, Any]:
     widths = (_EMBEDDING, key_width, value_width)
     arrays = (case.query[:_QUERIES], case.key[:_KEYS], case.value[:_KEYS])
-    return {
-        n: np.resize(x, (len(x), 1, width)) for n, x, width in zip(_TRIPLE, arrays, widths, strict=True)
-    }
+    return {n: np.resize(x, (len(x), 1, width)) for n, x, width in zip(_TRIPLE, arrays, widths, strict=True)}
 
 
 def _multi_head_cases(

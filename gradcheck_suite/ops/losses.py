@@ -58,7 +58,11 @@ def _weighted(losses: Array, weight: Array | None) -> Array:
 # --- regression
 
 _WEIGHTED: Final[tuple[Params, ...]] = ({}, {"weight": TENSOR})
-_WEIGHTED_REDUCED: Final[tuple[Params, ...]] = (*_REDUCTIONS, {"weight": TENSOR}, {"reduction": "sum", "weight": TENSOR})
+_WEIGHTED_REDUCED: Final[tuple[Params, ...]] = (
+    *_REDUCTIONS,
+    {"weight": TENSOR},
+    {"reduction": "sum", "weight": TENSOR},
+)
 _WEIGHTS: Final = (1.0, 0.0, 0.3, -2.0, 1e-30, 1e30)
 
 

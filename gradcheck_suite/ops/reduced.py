@@ -91,8 +91,7 @@ def _finite(pool: Tuples) -> Ints:
 
 
 def _ties(op: Op, params: Params, pool: Tuples, which: Ints) -> tuple[Bools, Bools]:
-    """Where the loss of a single entry has a kink or a clamp: many in one array would only multiply the work.
-    """
+    """Where the loss of a single entry has a kink or a clamp: many in one array would only multiply the work."""
     formula = bind(op.formula, {**params, "reduction": "none"}, op.reals(params), op.extras)
     with ARB.precision(_BITS):
         points = {n: elementwise(ARB.number, x[which].astype(object)) for n, x in pool.values.items()}
@@ -101,8 +100,7 @@ def _ties(op: Op, params: Params, pool: Tuples, which: Ints) -> tuple[Bools, Boo
 
 
 def _largest(op: Op, pool: Tuples, finite: Ints) -> list[int]:
-    """Points whose first input is greatest on either side: their sum may overflow where their mean does not.
-    """
+    """Points whose first input is greatest on either side: their sum may overflow where their mean does not."""
     x = pool.values[op.inputs[0]][finite]
     order = np.argsort(x, kind="stable")
     return [int(finite[i]) for i in (order[0], order[len(order) // 16], order[-len(order) // 16], order[-1])]

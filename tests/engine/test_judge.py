@@ -16,7 +16,11 @@ F16 = format_of("float16")
 
 
 def verdict(got: float, exact: Fraction | float, fmt: Any = F32, **options: Any) -> tuple[str, str, str]:
-    one = Exact.from_fractions([exact]) if isinstance(exact, Fraction) else Exact.from_float64(np.array([exact]))
+    one = (
+        Exact.from_fractions([exact])
+        if isinstance(exact, Fraction)
+        else Exact.from_float64(np.array([exact]))
+    )
     v = judge(np.array([got]), one, one, fmt, max_ulp=4.0, **options)
     return KINDS[v.kind[0]], SEVERITIES[v.severity[0]], REASONS[v.reason[0]]
 

@@ -26,7 +26,10 @@ def test_a_planted_gradient_is_found() -> None:
 def test_both_references_agree_on_a_real_op() -> None:
     case = Case(op=registry().get("sigmoid"), variant={}, dtype="float32", direction="backward")
     (by_arb,), (by_mpmath,) = (
-        run_case(case, Settings(reference=name, budget="quick", paths=("vector",))) for name in ("arb", "mpmath")
+        run_case(case, Settings(reference=name, budget="quick", paths=("vector",)))
+        for name in ("arb", "mpmath")
     )
-    assert [(f.kind, f.lo, f.hi) for f in by_arb.findings] == [(f.kind, f.lo, f.hi) for f in by_mpmath.findings]
+    assert [(f.kind, f.lo, f.hi) for f in by_arb.findings] == [
+        (f.kind, f.lo, f.hi) for f in by_mpmath.findings
+    ]
     assert by_arb.max_ulp == pytest.approx(by_mpmath.max_ulp, rel=1e-9)

@@ -55,7 +55,9 @@ def bend_formula(m: Context, x: Array) -> Array:
 def toy(call: Callable[..., Any], formula: Callable[..., Any] = bend_formula, **options: Any) -> Op:
     """A custom op of one input; its kink at 0 is a landmark."""
     options.setdefault("landmarks", lambda p: (0.0,))
-    return make_op("toy", call, formula, family="toy", tier="custom", custom=True, callable_name="toy", **options)
+    return make_op(
+        "toy", call, formula, family="toy", tier="custom", custom=True, callable_name="toy", **options
+    )
 
 
 def run(op: Op, dtype: str, direction: str, **settings: Any) -> Result:

@@ -17,7 +17,9 @@ from gradcheck_suite.ops.record import Op
 from gradcheck_suite.ops.registry import registry
 
 FMT = format_of("float64")
-ONE_INPUT = [op for op in registry() if op.pointwise and len(op.inputs) == 1 and not op.extras and op.tier == "core"]
+ONE_INPUT = [
+    op for op in registry() if op.pointwise and len(op.inputs) == 1 and not op.extras and op.tier == "core"
+]
 VARIANTS = [pytest.param(op, v, id=op.label(v)) for op in ONE_INPUT for v in op.variants]
 
 
@@ -28,7 +30,11 @@ def points_of(op: Op, variant: dict[str, Any]) -> Any:
     fixed = [0.0, -0.0, 40.0, -40.0, 1e300, -1e300, 5e-324, np.inf, -np.inf]
     special = landmarks.around(list(op.landmarks(op.params(variant))), FMT, ulps=1)
     x = np.concatenate([near, wide, fixed, special])
-    return x if op.domain is None else x[np.asarray(op.domain(op.params(variant), {op.inputs[0]: x}), dtype=bool)]
+    return (
+        x
+        if op.domain is None
+        else x[np.asarray(op.domain(op.params(variant), {op.inputs[0]: x}), dtype=bool)]
+    )
 
 
 @pytest.mark.parametrize(("op", "variant"), VARIANTS)

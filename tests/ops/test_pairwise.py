@@ -59,7 +59,7 @@ def test_module_forms_are_the_same_op(op: Op) -> None:
 
 
 def judged(name: str, variant: dict[str, Any], sample: Sample, gradients: dict[str, Any]) -> str:
-    """"inside", "outside", "undefined" or "single" for gradients at a tie or a clamp, all inputs together."""
+    """ "inside", "outside", "undefined" or "single" for gradients at a tie or a clamp, all inputs together."""
     op = registry().get(name)
     problem = problem_of(op, op.params(variant), op.reals(variant), sample)
     assert reference(problem, FMT, WANTED).tie
