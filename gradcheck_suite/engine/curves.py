@@ -16,7 +16,8 @@ from gradcheck_suite.results import ORDINAL_SCALE, Curve
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-_EVEN: Final = 240
+_EVEN: Final = 160
+_ORDINARY: Final = 14
 _LEAST: Final = 8  # points that make a curve
 
 
@@ -62,15 +63,21 @@ def _along(judged: Judged, line: Line, fmt: Format) -> Curve | None:
 def kept(x: Floats, ulp: Floats, fmt: Format) -> Ints:
     """Indices into the rising, finite `x`: the window of textbooks, and the worst of each piece of the line.
 
-    The pieces are even in ordinals. Every n-th point of a noisy error would miss what findings are about.
+    The pieces are even in ordinals, and finer where programs live, from 2^-14 to 2^14. Every n-th point of a
+    noisy error would miss what findings are about.
     """
     # As floats: the float64 line is longer than an int64 can count.
     place = to_ordinal(x, fmt).astype(np.float64)
-    piece = np.floor((place - place[0]) / max(place[-1] - place[0], 1.0) * _EVEN)
-    size = np.where(np.isnan(ulp), -1.0, ulp)
+    even = np.floor((place - place[0]) / max(place[-1] - place[0], 1.0) * _EVEN)
+    size = np.abs(x)
+    ordinary = (size >= 2.0**-_ORDINARY) & (size < 2.0**_ORDINARY)
+    # Four of a binade; the sign and an offset tell these pieces from the even ones.
+    fine = np.floor(np.log2(np.where(ordinary, size, 1.0)) * 4) + 4 * _ORDINARY + 1
+    piece = np.where(ordinary, 2 * _EVEN * np.sign(x) * fine, even)
+    errors = np.where(np.isnan(ulp), -1.0, ulp)
     # Of each piece the last in the order of the error is its worst.
-    order = np.lexsort((size, piece))
-    worst = order[np.flatnonzero(np.diff(piece[order], append=-1.0))]
+    order = np.lexsort((errors, piece))
+    worst = order[np.flatnonzero(np.diff(piece[order], append=np.inf))]
     return np.union1d(worst, np.flatnonzero(np.isin(x, WINDOW)))
 
 

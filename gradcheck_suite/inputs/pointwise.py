@@ -36,6 +36,7 @@ def sample(fmt: Format, landmarks: Iterable[float] | Floats, count: int, seed: i
     everywhere = binades(fmt, 1, seed)
     room = count - len(marks) - len(everywhere)
     low, high = -fmt.precision, _CENTRAL_HIGH
-    per_binade = max(1, room // (2 * (high - low + 1)))
+    # float64's binades leave no room at all in the usual sample.
+    per_binade = max(1, min(4, count // 600), room // (2 * (high - low + 1)))
     central = binades(fmt, per_binade, seed + 1, low=low, high=high)
     return distinct(np.concatenate([marks, everywhere, central]))

@@ -17,7 +17,9 @@ from gradcheck_suite.results import Document, count_severities, write_text
 LIMIT_BYTES: Final = 1_000_000  # GitHub refuses a step summary of 1 MiB
 _LISTED: Final = 30
 _LONGEST: Final = 200  # characters of one piece of text
-_MARKS: Final = {"critical": "🛑", "major": "🔶", "minor": "🔸", "inconclusive": "❔", "info": "ℹ️"}
+_MARKS: Final = {
+    "critical": "🛑", "major": "🔶", "minor": "🔸", "extreme": "▫️", "inconclusive": "❔", "info": "ℹ️",
+}  # fmt: skip
 
 
 def write_markdown(document: Document, path: str | os.PathLike[str]) -> None:
@@ -110,6 +112,8 @@ def _cell(cell: Cell) -> str:
     if cell.level == "absent":
         return ""
     mark = _MARKS.get(cell.level, "")
+    if cell.level == "extreme":
+        return f"{mark} {cell.word} at extremes"
     word = f"**{cell.word}**" if cell.findings else cell.word
     return f"{mark} {word} {cell.ulp_text}".strip()
 

@@ -18,8 +18,8 @@ from gradcheck_suite.results import Curve, Result, variant_label
 # What the page may weigh, and what its parts cost once they are gzipped and a third more for base64 is added.
 PAGE_BYTES: Final = 4_700_000
 _BYTES_OF_CARD: Final = 480  # a finding in full, with its reproducer
-_BYTES_OF_CHARACTER: Final = 0.1  # of HTML, which repeats itself
-_BYTES_OF_POINT: Final = 11
+_BYTES_OF_CHARACTER: Final = 0.09  # of HTML, which repeats itself
+_BYTES_OF_POINT: Final = 8
 POINTS_OF_CURVE: Final = (24, 400)
 
 
@@ -32,10 +32,11 @@ def cards_per_case(rows: Iterable[Row]) -> int:
 
 def points_per_curve(sections: Sequence[Section], taken: int) -> int:
     """How many points each curve may keep, where the rest of the page takes `taken` bytes."""
-    curves = sum(len(_curves(result, s.row)) for s in sections for result in s.row.results)
+    lengths = [len(c.x) for s in sections for result in s.row.results for c in _curves(result, s.row)]
     room = PAGE_BYTES - taken - _BYTES_OF_CHARACTER * sum(map(len, sections))
     least, most = POINTS_OF_CURVE
-    return max(least, min(most, int(room / _BYTES_OF_POINT / max(1, curves))))
+    fitting = (n for n in range(most, least, -8) if sum(min(n, k) for k in lengths) * _BYTES_OF_POINT <= room)
+    return next(fitting, least)
 
 
 def encode(data: Any) -> str:

@@ -7,14 +7,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gradcheck_suite.reporters.numbers import EMAX, decimal, input_text, interval, value_of
+from gradcheck_suite.reporters.numbers import EMAX, decimal, input_text, interval, largest_finite, value_of
+from gradcheck_suite.reporters.ordinary import is_ordinary
+from gradcheck_suite.reporters.words import path_words
 from gradcheck_suite.results import DTYPES, KINDS, Curve, Finding, Result, largest_ulp, severity_rank
 
 # The strip gives most of its width to magnitudes that programs meet, from 1e-4 to 1e4: on the even float line
 # the octaves from 10 to 1000, where activations saturate, would be a hair's breadth in float64.
 ORDINARY_LOG2: Final = math.log2(1e4)
 WIDTH: Final = 100.0
+_COUNTS: Final = (
+    "entries", "rows", "vectors", "classes", "keys", "pixels", "steps", "positions", "length", "batch",
+    "apart", "ignored", "swap",
+)  # fmt: skip
+_COUNTED: Final = 0.02
+_UNUSUAL: Final = 0.3
 _LONGEST_HELD: Final = 120
+_COTANGENTS: Final = {"scaled": "a loss scale", "one-hot": "a one-hot cotangent"}
 _NEARLY_ALL: Final = 0.95  # a share from which on naming it would distract
 _TINY, _ORDINARY, _HUGE = 4.0, 34.0, 12.0  # widths on either side of 0
 
@@ -57,27 +66,27 @@ def strip_path(findings: Iterable[Finding], dtype: str, *, least: float = 1.6) -
     return "".join(dict.fromkeys(parts))
 
 
-def reach(finding: Finding, dtype: str) -> float:
+def reach(result: Result, finding: Finding) -> float:
     """How much of the inputs that programs meet a finding spoils, from 0 to 1.
 
-    Extreme magnitudes count a tenth, and so does what takes another input, a cotangent say, to be extreme.
+    Extreme magnitudes count a tenth. So does what needs another input to be extreme. What needs a cotangent
+    other than 1, or another way of calling the op, counts a third. Counts, such as of masked entries, are no
+    places on that line.
     """
     limits = bounds(finding)
     if limits is None:
         return 1.0
-    left, right = (strip_position(value, dtype) for value in limits)
+    usual = (finding.path == "vector") + ("cotangent" not in finding.fixed)
+    factor = (1.0 if is_ordinary(result, finding) else 0.1) * _UNUSUAL ** (2 - usual)
+    if finding.probe.endswith(_COUNTS):
+        return _COUNTED * factor
+    left, right = (strip_position(value, result.dtype) for value in limits)
     inner = sum(
         max(0.0, min(right, b) - max(left, a))
         for a, b in ((_HUGE, WIDTH / 2 - _TINY), (WIDTH / 2 + _TINY, WIDTH - _HUGE))
     )
     share = (inner + 0.1 * (right - left - inner)) / (2 * _ORDINARY)
-    return finding.share * min(1.0, share) * (0.1 if takes_extremes(finding) else 1.0)
-
-
-def takes_extremes(finding: Finding) -> bool:
-    """Whether a finding shows only where another input is huge, tiny or not finite."""
-    fixed = [value_of(value) for value in finding.fixed.values() if isinstance(value, str)]
-    return any(value and not 1e-4 <= abs(value) <= 1e4 for value in fixed)
+    return finding.share * min(1.0, share) * factor
 
 
 def held_text(curve: Curve) -> str:
@@ -93,12 +102,30 @@ def _short_input(value: Any) -> str:
 def region_text(finding: Finding, dtype: str) -> str:
     """Where a finding holds, as a condition on its probe: "x ≥ 88.7229 with cotangent = 65536".
 
-    Where good floats lie between the bad ones, the part of the bad is stated.
+    Where good floats lie between the bad ones, the part of the bad is stated; so is a way of calling the op
+    without which nothing is wrong.
     """
     name = "x" if finding.probe in ("input", "x") else finding.probe
-    fixed = ", ".join(f"{k} = {_short_input(v)}" for k, v in finding.fixed.items())
+    fixed = ", ".join(_fixed_text(k, v, dtype) for k, v in finding.fixed.items())
     share = f" ({100 * finding.share:.2g} % of them)" if finding.share < _NEARLY_ALL else ""
-    return interval(finding.lo, finding.hi, name, dtype) + (f" with {fixed}" if fixed else "") + share
+    path = "" if finding.path == "vector" else f", {path_words(finding.path)}"
+    where = interval(finding.lo, finding.hi, name, dtype)
+    return where + (f" with {fixed}" if fixed else "") + share + path
+
+
+def _fixed_text(name: str, value: Any, dtype: str) -> str:
+    if name == "cotangent" and value in _COTANGENTS:
+        return _COTANGENTS[value]
+    size = abs(value_of(value)) if isinstance(value, str) else 0.0
+    if math.isfinite(size) and size == largest_finite(dtype):
+        return f"{name} = {'-' if value.startswith('-') else ''}max"
+    return f"{name} = {_short_input(value)}"
+
+
+def token(result: Result, finding: Finding) -> str:
+    """What filters match a finding against: "nan:critical:new:extreme"."""
+    inputs = "ordinary" if is_ordinary(result, finding) else "extreme"
+    return f"{finding.kind}:{finding.severity}:{finding.status}:{inputs}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +143,16 @@ class Group:
         return self.members[0]
 
     @property
+    def ordinary(self) -> bool:
+        """Whether the gravest member shows at ordinary inputs."""
+        return is_ordinary(*self.first)
+
+    @property
+    def tokens(self) -> str:
+        """What filters match against: those of the members, each once."""
+        return " ".join(sorted({token(*pair) for pair in self.members}))
+
+    @property
     def ulp(self) -> float | None:
         """The largest ULP error of the members; None where none has one."""
         known = (largest_ulp(f) for _, f in self.members)
@@ -131,26 +168,31 @@ class Group:
 
     @property
     def by_dtype(self) -> list[tuple[Result, Finding]]:
-        """The gravest member of each dtype, in the usual order of dtypes."""
+        """The gravest member of each dtype, in the usual order of dtypes.
+
+        Where the group is about ordinary inputs, what a dtype shows at extreme ones would only distract.
+        """
         found: dict[str, tuple[Result, Finding]] = {}
         for result, finding in self.members:
-            found.setdefault(result.dtype, (result, finding))
+            if is_ordinary(result, finding) == self.ordinary:
+                found.setdefault(result.dtype, (result, finding))
         order = {dtype: index for index, dtype in enumerate(DTYPES)}
         return sorted(found.values(), key=lambda pair: order.get(pair[0].dtype, len(order)))
 
 
 def prominence(
     result: Result, finding: Finding, *, usual: bool = True
-) -> tuple[int, bool, float, int, int, str]:
-    """Sort key, most pressing first: severity, new before known, how many ordinary inputs, kind.
+) -> tuple[bool, int, bool, float, int, int, str]:
+    """Sort key, most pressing first: ordinary inputs, severity, new before known, how many inputs, kind.
 
-    `usual` is False for variants that fewer programs use than an op's first.
+    `usual` is False for variants, and for gradients by inputs, that fewer programs use than an op's first.
     """
     kinds = {kind: index for index, kind in enumerate(KINDS)}
     return (
+        not is_ordinary(result, finding),
         severity_rank(finding.severity),
         finding.status != "new",
-        -round(reach(finding, result.dtype) * (1.0 if usual else 0.5), 4),
+        -round(reach(result, finding) * (1.0 if usual else 0.1), 4),
         kinds[finding.kind],
         len(result.variant),
         result.id,
@@ -160,13 +202,17 @@ def prominence(
 def groups(results: Iterable[Result]) -> list[Group]:
     """Every finding above `info`, gathered by op, kind and direction, most pressing group first."""
     gathered: dict[tuple[str, str, str], list[tuple[Result, Finding]]] = {}
-    first: dict[str, dict[str, Any]] = {}  # the first variant of each op
+    first: dict[str, dict[str, Any]] = {}  # the first variant of each op, and the first input that it has
+    main: dict[str, str] = {}
 
-    def pressing(pair: tuple[Result, Finding]) -> tuple[int, bool, float, int, int, str]:
-        return prominence(*pair, usual=pair[0].variant == first[pair[0].op])
+    def pressing(pair: tuple[Result, Finding]) -> tuple[Any, ...]:
+        op, wrt = pair[0].op, pair[0].wrt
+        return prominence(*pair, usual=pair[0].variant == first[op] and wrt in (None, main.get(op)))
 
     for result in results:
         first.setdefault(result.op, result.variant)
+        if result.wrt is not None:
+            main.setdefault(result.op, result.wrt)
         for finding in result.findings:
             if finding.severity != "info":
                 key = (result.op, finding.kind, result.direction)

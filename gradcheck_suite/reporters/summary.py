@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from gradcheck_suite.reporters.numbers import ulp_text
-from gradcheck_suite.reporters.regions import prominence, region_text, strip_path, takes_extremes
+from gradcheck_suite.reporters.ordinary import is_ordinary
+from gradcheck_suite.reporters.regions import prominence, region_text, strip_path, token
+from gradcheck_suite.reporters.words import by_input
 from gradcheck_suite.results import (
     DIRECTIONS,
     DTYPES,
@@ -22,7 +24,8 @@ from gradcheck_suite.results import (
     variant_label,
 )
 
-LEVELS: Final = (*SEVERITIES[:3], "inconclusive", "info", "ok", "unsupported", "absent")  # worst first
+# Worst first; "extreme" is any severity that only extreme inputs show.
+LEVELS: Final = (*SEVERITIES[:3], "extreme", "inconclusive", "info", "ok", "unsupported", "absent")
 
 EXCUSES: Final = {
     "ill-conditioned": "conditioned",
@@ -60,8 +63,8 @@ class Cell:
     @property
     def regions(self) -> list[tuple[str, str, str]]:
         """Severity, kind and place of every finding, most pressing first, each place once."""
-        lines = [(f.severity, f.kind, region_text(f, self.dtype)) for _, f in self.findings]
-        return list(dict.fromkeys(lines))
+        lines = ((f.severity, f.kind, region_text(f, self.dtype), by_input(r)) for r, f in self.findings)
+        return [(s, k, f"{where}, {by}" if by else where) for s, k, where, by in dict.fromkeys(lines)]
 
     @property
     def strips(self) -> list[tuple[str, str]]:
@@ -71,14 +74,14 @@ class Cell:
         first = self.findings[0][1]
         along = [f for _, f in self.findings if f.probe == first.probe]
         # What takes a huge cotangent would hide what happens with ordinary ones.
-        shown = [f for f in along if takes_extremes(f) == takes_extremes(first)]
+        shown = [f for f in along if f.fixed.get("cotangent") == first.fixed.get("cotangent")]
         paths = [(s, strip_path([f for f in shown if f.severity == s], self.dtype)) for s in SEVERITIES]
         return [(severity, path) for severity, path in reversed(paths) if path]
 
     @property
     def tokens(self) -> str:
-        """What filters match against: "kind:severity:status" of each finding, each combination once."""
-        return " ".join(sorted({f"{f.kind}:{f.severity}:{f.status}" for _, f in self.findings}))
+        """What filters match against: "kind:severity:status:inputs" of each finding, each once."""
+        return " ".join(sorted({token(*pair) for pair in self.findings}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,18 +164,29 @@ def cell(dtype: str, direction: str, found: list[Result]) -> Cell:
     """The cell that stands for some results of one dtype and direction."""
     pairs = sorted(((r, f) for r in found for f in r.findings), key=lambda pair: prominence(*pair))
     grave = tuple(pair for pair in pairs if pair[1].severity != "info")
-    level, word = (grave[0][1].severity, grave[0][1].kind) if grave else _quiet(found, bool(pairs))
+    level, word = _worst(*grave[0]) if grave else _quiet(found, bool(pairs))
     worst = grave[0][0] if grave else max(found, key=lambda r: _size(r.max_ulp), default=None)
     return Cell(
         dtype=dtype,
         direction=direction,
         level=level,
         word=word,
-        ulp=max((r.max_ulp for r in found if r.max_ulp is not None), default=None, key=_size),
+        ulp=_largest(grave, found),
         findings=grave,
         remarks=len(pairs) - len(grave),
         result_id=worst.id if worst else "",
     )
+
+
+def _worst(result: Result, finding: Finding) -> tuple[str, str]:
+    return finding.severity if is_ordinary(result, finding) else "extreme", finding.kind
+
+
+def _largest(grave: tuple[Pair, ...], found: list[Result]) -> float | None:
+    """The largest error of what the cell's word names; where it names no finding, of all."""
+    said = [largest_ulp(pair[1]) for pair in grave if _worst(*pair) == _worst(*grave[0])]
+    known = [ulp for ulp in said if ulp is not None] or [r.max_ulp for r in found if r.max_ulp is not None]
+    return max(known, default=None, key=_size)
 
 
 def _quiet(found: list[Result], remarks: bool) -> tuple[str, str]:

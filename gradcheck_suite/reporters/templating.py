@@ -27,7 +27,11 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(
-        short=numbers.short, ulp=numbers.ulp_text, shown=numbers.input_text, hex=numbers.hex_text
+        short=numbers.short,
+        decimal=numbers.decimal,
+        ulp=numbers.ulp_text,
+        shown=numbers.input_text,
+        hex=numbers.hex_text,
     )
     made.globals.update(words=words, regions=regions, variant_label=variant_label, largest_ulp=largest_ulp)
     return made

@@ -67,7 +67,8 @@ def _group(group: Group, width: int) -> Iterator[str]:
     _, finding = group.first
     ulp = "" if group.ulp is None else f", {ulp_text(group.ulp)} ULP"
     status = "" if finding.status == "new" else f", {finding.status}"
-    head = f"  {finding.severity:<8} {group.op} {group.direction}: {group.kind}{ulp}{status}"
+    where = "" if group.ordinary else ", at extreme inputs"
+    head = f"  {finding.severity:<8} {group.op} {group.direction}: {group.kind}{ulp}{where}{status}"
     yield from wrapped(head, width)
     line = ""
     for place in _places(group):

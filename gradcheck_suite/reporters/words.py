@@ -25,10 +25,23 @@ GRADIENTS: Final = {
     "underflow": "A gradient of 0 stops what is upstream from learning from these inputs.",
     "sign": "A gradient of the wrong sign moves the weights uphill.",
 }
+PATHS: Final = {
+    "strided": "on strided tensors",
+    "single": "on single elements",
+    "tail": "at the end of a vector",
+    "inplace": "in place",
+    "out": "with out=",
+    "module": "as a module",
+    "channels_last": "in channels_last",
+    "vmap": "under vmap",
+    "jvp": "in forward mode",
+    "compile": "under torch.compile",
+}
 LEVELS: Final = {
     "critical": "inf, NaN, 0 or a wrong sign where the exact result is an ordinary number",
     "major": "over half of the significand is lost",
     "minor": "less than half of the significand is lost, but more than the threshold",
+    "extreme": "wrong only at extreme inputs: infinities, magnitudes beyond 1e-4 to 1e4, huge cotangents",
     "info": "explained by the inputs' rounding, documented, or undefined; never fails a run",
     "ok": "nothing found",
     "inconclusive": "could not be decided; not a pass",
@@ -40,6 +53,12 @@ REASONS: Final = {
     "subnormal": "only a subnormal number was flushed to 0",
     "undefined": "the exact result does not exist here, so nothing is accused",
 }
+
+
+def path_words(path: str) -> str:
+    """In which way of calling an op something is wrong."""
+    twin = path.removeprefix("twin:")
+    return PATHS.get(path) or (f"on the {path} path" if twin == path else f"as {twin}")
 
 
 def why(finding: Finding, direction: str) -> str:
@@ -62,6 +81,11 @@ def definition(text: str) -> str:
 def case_id(result: Result) -> str:
     """The id of the case that a result belongs to: a case has one result per differentiable input."""
     return result.id.removesuffix(f"::{result.wrt}") if result.wrt else result.id
+
+
+def by_input(result: Result) -> str:
+    """The input by which a gradient is taken, where the op has several: "by target", else ""."""
+    return f"by {result.wrt}" if result.wrt and result.id.endswith(f"::{result.wrt}") else ""
 
 
 def command(result: Result) -> str:

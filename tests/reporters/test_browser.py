@@ -91,6 +91,8 @@ def test_search_finds_an_op_and_the_address_keeps_it(browser: Browser, page: Pat
             {"fused_gelu", "gelu", "mse_loss"},
         ),
         ({"family": "elementwise_input_target"}, {"mse_loss"}),
+        ({"dtype": "float32", "inputs": "extreme"}, {"fused_gelu", "mse_loss"}),
+        ({"dtype": "float32", "inputs": "ordinary", "direction": "forward"}, {"gelu", "softplus"}),
         ({"q": "no such op"}, set()),
     ],
 )

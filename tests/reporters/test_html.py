@@ -43,7 +43,7 @@ def test_the_summary_reads_without_javascript() -> None:
 def test_the_matrix_has_a_word_a_level_and_the_worst_error_in_every_cell() -> None:
     cells = [attributes for tag, attributes in page().tags if tag == "td" and "data-t" in attributes]
     assert len(cells) == 7 * 12
-    assert {c["class"].split()[0] for c in cells} == {"critical", "major", "minor", "info", "ok"}
+    assert {c["class"].split()[0] for c in cells} == {"critical", "major", "minor", "extreme", "info", "ok"}
     assert all(c["data-u"] for c in cells)
 
 

@@ -81,22 +81,46 @@ def test_a_region_with_good_floats_in_it_says_so() -> None:
     assert regions.region_text(finding(share=0.99), "float32") == "1 ≤ x ≤ 2"
 
 
+def test_a_region_names_the_path_that_it_takes_and_the_ends_of_the_format() -> None:
+    assert regions.region_text(finding(path="inplace"), "float32") == "1 ≤ x ≤ 2, in place"
+    assert regions.region_text(finding(path="twin:torch.tanh"), "float32") == "1 ≤ x ≤ 2, as torch.tanh"
+    assert regions.region_text(finding(path="other"), "float32") == "1 ≤ x ≤ 2, on the other path"
+    text = regions.region_text(finding(fixed={"target": (-65504.0).hex()}), "float16")
+    assert text == "1 ≤ x ≤ 2 with target = -max"
+    assert regions.region_text(finding(fixed={"cotangent": "scaled"}), "float32").endswith("a loss scale")
+
+
+def reach(found: Finding, **more: Any) -> float:
+    return regions.reach(result(found, **more), found)
+
+
 def test_ordinary_inputs_weigh_more_than_extreme_ones() -> None:
-    ordinary, extreme = finding(10.0, 80.0), finding(1e20, math.inf)
-    assert regions.reach(ordinary, "float32") > regions.reach(extreme, "float32")
+    assert reach(finding(10.0, 80.0)) > reach(finding(1e20, math.inf))
 
 
 def test_a_huge_cotangent_makes_a_finding_less_pressing() -> None:
     plain, huge = finding(), finding(fixed={"cotangent": (2.0**127).hex()})
-    unit = finding(fixed={"target": (0.5).hex()})
-    assert regions.reach(plain, "float32") == regions.reach(unit, "float32")
-    assert regions.reach(huge, "float32") < regions.reach(plain, "float32")
+    scaled, unit = finding(fixed={"cotangent": (2.0**15).hex()}), finding(fixed={"target": (0.5).hex()})
+    assert reach(plain) == reach(unit) > reach(scaled) > reach(huge)
+
+
+def test_another_way_of_calling_is_less_pressing_and_a_count_has_no_reach() -> None:
+    assert reach(finding(path="inplace")) < reach(finding())
+    assert reach(finding(1.0, 1e4, probe="masked entries")) == reach(finding(1.0, 1.0, probe="batch"))
 
 
 def test_what_fails_for_every_input_reaches_farthest() -> None:
-    assert regions.reach(finding(None, None), "float32") >= regions.reach(
-        finding(-math.inf, math.inf), "float32"
-    )
+    assert reach(finding(None, None)) >= reach(finding(-math.inf, math.inf))
+
+
+def test_extreme_inputs_come_last_and_are_left_out_beside_ordinary_ones() -> None:
+    extreme = result(finding(math.inf, math.inf), id="x", op="a")
+    minor = result(finding(severity="minor"), id="m", op="b")
+    beside = result(finding(math.inf, math.inf, severity="minor"), id="y", op="b", dtype="float16")
+    found = regions.groups([extreme, minor, beside])
+    assert [(g.op, g.ordinary) for g in found] == [("b", True), ("a", False)]
+    assert [r.dtype for r, _ in found[0].by_dtype] == ["float32"]
+    assert found[0].tokens == "overflow:minor:new:extreme overflow:minor:new:ordinary"
 
 
 def test_groups_gather_dtypes_and_variants_and_leave_remarks_out() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from gradcheck_suite.reporters import summary
@@ -65,7 +66,25 @@ def test_filters_see_kind_severity_and_status_once_each() -> None:
     seen = cell(
         result(finding("critical"), finding("critical"), finding("minor", kind="sign", status="known"))
     )
-    assert seen.tokens == "sign:minor:known underflow:critical:new"
+    assert seen.tokens == "sign:minor:known:ordinary underflow:critical:new:ordinary"
+
+
+def test_what_only_extreme_inputs_show_has_a_level_of_its_own() -> None:
+    witness = Witness(inputs={"input": "inf"}, got="nan", exact="0", ulp=math.inf)
+    infinite = finding("critical", kind="nan", lo="inf", hi="inf", probe="input", witness=witness)
+    small = Witness(inputs={"input": "0x1p+1"}, got="0x0p+0", exact="1", ulp=9.0)
+    minor = finding("minor", probe="input", witness=small)
+    assert (cell(result(infinite)).level, cell(result(infinite)).word) == ("extreme", "nan")
+    both = cell(result(infinite, minor))
+    # The error is that of the finding that the cell names.
+    assert (both.level, both.word, both.ulp) == ("minor", "underflow", 9.0)
+    assert [f.kind for _, f in both.findings] == ["underflow", "nan"]
+
+
+def test_a_gradient_by_one_of_several_inputs_says_which() -> None:
+    seen = cell(result(finding("critical"), id="mse::float32::backward::target", wrt="target"))
+    assert seen.regions == [("critical", "underflow", "1 ≤ x ≤ 8, by target")]
+    assert cell(result(finding("critical"), wrt="input")).regions[0][2] == "1 ≤ x ≤ 8"
 
 
 def test_places_are_listed_once_for_many_variants() -> None:

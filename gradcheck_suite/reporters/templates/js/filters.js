@@ -1,15 +1,15 @@
 // Which ops, columns and findings are shown, and in which order.
 const form = $("#filters"), table = $("#matrix"), more = $("#more");
-const rank = { critical: 0, major: 1, minor: 2, info: 3 };
+const rank = { critical: 0, major: 1, minor: 2, info: 3 }, levels = ["critical", "major", "minor", "extreme"];
 const entries = $$("tbody tr", table).map((row, order) => ({ row, order, cells: $$("td", row), ...row.dataset }));
 const heads = $$("thead [data-t]", table);
 
-// What an element stands for: tokens "kind:severity:status" of its findings, its dtypes and its direction.
+// What an element stands for: tokens "kind:severity:status:inputs" of its findings, its dtypes and its direction.
 const tokens = (item) => (item.dataset.f || "").split(" ").filter(Boolean);
 const inPlace = ({ dataset }) => (!state.dtype || dataset.t.split(" ").includes(state.dtype)) && (!state.direction || dataset.w === state.direction);
 const matches = (item) => tokens(item).some((token) => {
-  const [kind, severity, status] = token.split(":");
-  return (!state.kind || kind === state.kind) && (!state.severity || rank[severity] <= rank[state.severity]) &&
+  const [kind, severity, status, inputs] = token.split(":");
+  return (!state.kind || kind === state.kind) && (!state.inputs || inputs === state.inputs) && (!state.severity || rank[severity] <= rank[state.severity]) &&
     (!state.status || status === state.status) && (!state.new || status === "new");
 });
 
@@ -21,8 +21,9 @@ const orders = {
 };
 
 function weigh(entry, found) {
-  const seen = entry.cells.filter(inPlace), worst = Math.min(9, ...found.flatMap(tokens).map((token) => rank[token.split(":")[1]]));
-  entry.gravity = worst * 100 - seen.filter((cell) => rank[cell.className.split(" ")[0]] === worst).length;
+  const seen = entry.cells.filter(inPlace), grave = found.map((cell) => levels.indexOf(cell.classList[0])).filter((level) => level >= 0);
+  const worst = Math.min(9, ...grave);
+  entry.gravity = worst * 100 - grave.filter((level) => level === worst).length;
   entry.worst = Math.max(-1, ...seen.map((cell) => number(cell.dataset.u)));
 }
 
@@ -58,7 +59,7 @@ function filter() {
     if (key === "new") input.checked = Boolean(value);
     else if (input.value !== value) input.value = value;
   }
-  const narrowed = Boolean(state.kind || state.severity || state.status || state.new), placed = Boolean(state.dtype || state.direction);
+  const narrowed = Boolean(state.kind || state.severity || state.inputs || state.status || state.new), placed = Boolean(state.dtype || state.direction);
   const shown = filterRows(narrowed);
   filterHeads();
   const order = orders[state.sort || (narrowed || placed ? "gravity" : "")] || ((a, b) => a.order - b.order);

@@ -52,7 +52,8 @@ function showOp(data) {
   view.dataset.op = shownOp;
 }
 
-const worstOf = (items) => items.reduce((worst, item) => (worst && (rank[worst.level] ?? 9) <= (rank[item.level] ?? 9) ? worst : item), null);
+const gravity = (item) => (levels.indexOf(item.level) + 10) % 10;
+const worstOf = (items) => items.reduce((worst, item) => (worst && gravity(worst) <= gravity(item) ? worst : item), null);
 
 // The case asked for, else the worst of those that the filters leave.
 function pick(data) {

@@ -62,18 +62,18 @@ function alongside(data, item, curve) {
 
 // As a textbook draws them: linear axes around 0, the exact curve wide and pale, torch's thin upon it.
 function drawFunctions(box, series, values, cursor) {
-  const reach = 8, figure = element("figure"), inside = (x) => Math.abs(x) <= reach;
+  const [from, to] = window(values.x), figure = element("figure"), inside = (x) => x >= from && x <= to;
   figure.append(element("figcaption", {}, element("b", { textContent: "function and derivatives" }), element("span", { className: "muted", textContent: "wide: exact, thin: torch" + (values.held && `; ${values.held}`) })));
   box.append(figure);
   const { width, node } = canvas(figure, 300), left = 44, right = width - 24, top = 12, bottom = 276;
-  const [low, high] = heights(series.flatMap((s) => s.exact.filter((y, i) => inside(s.x[i]) && Number.isFinite(y))));
-  const px = (x) => left + ((right - left) * (x + reach)) / (2 * reach);
+  const [low, high] = heights(series.map((s) => s.exact.filter((y, i) => inside(s.x[i]) && Number.isFinite(y))));
+  const px = (x) => left + ((right - left) * (x - from)) / (to - from);
   const py = (y) => Math.max(top - 6, Math.min(bottom + 6, bottom - ((bottom - top) * (y - low)) / (high - low)));
   for (const y of roundNumbers(low, high, 5)) {
     svg("line", { x1: left, x2: right, y1: py(y), y2: py(y), class: y ? "axis" : "zero" }, node);
     svg("text", { x: left - 6, y: py(y) + 4, "text-anchor": "end" }, node, decimal(y, 3));
   }
-  for (const x of roundNumbers(-reach, reach, width < 400 ? 4 : 8)) {
+  for (const x of roundNumbers(from, to, width < 400 ? 4 : 8)) {
     svg("line", { y1: top, y2: bottom, x1: px(x), x2: px(x), class: x ? "axis" : "zero" }, node);
     svg("text", { x: px(x), y: 294, "text-anchor": "middle" }, node, decimal(x));
   }
@@ -95,11 +95,25 @@ function drawFunctions(box, series, values, cursor) {
   steer(figure, node, cursor, "cursor over the function along " + values.probe, (x) => nearest(places, x), (key) => key in keySteps ? cursor.at + keySteps[key] : undefined);
 }
 
-// From the lowest to the highest value; a pole would flatten the rest, so that its last hundredths are cut off.
-function heights(values) {
-  const sorted = values.sort((a, b) => a - b), at = (share) => sorted[Math.round(share * (sorted.length - 1))] || 0;
-  const pole = at(1) - at(0) > 20 * (at(0.97) - at(0.03)) && at(0.97) > at(0.03);
-  const low = Math.min(0, at(pole ? 0.03 : 0)), high = Math.max(0, at(pole ? 0.97 : 1)), pad = (high - low) * 0.06 || 1;
+// From -8 to 8, or what an op with a narrow domain has of it.
+function window(xs) {
+  const inner = xs.filter((x) => Math.abs(x) <= 8), low = Math.min(...inner), high = Math.max(...inner);
+  if (!(high - low > 0 && high - low < 6)) return [-8, 8];
+  return [low - (high - low) * 0.1, high + (high - low) * 0.1];
+}
+
+// From the lowest to the highest value. A pole would flatten the rest, so that its last hundredths are cut off; and
+// so is what a derivative has beyond several times the heights of the function itself.
+function heights(groups) {
+  const ends = (values) => {
+    const sorted = [...values].sort((a, b) => a - b), at = (share) => sorted[Math.round(share * (sorted.length - 1))] || 0;
+    const pole = at(1) - at(0) > 20 * (at(0.97) - at(0.03)) && at(0.97) > at(0.03);
+    return [Math.min(0, at(pole ? 0.03 : 0)), Math.max(0, at(pole ? 0.97 : 1))];
+  };
+  let [low, high] = ends(groups.flat());
+  const [least, most] = ends(groups.find((values) => values.length) || []);
+  if (most > least && high - low > 8 * (most - least)) [low, high] = [Math.max(low, 3 * least - most), Math.min(high, 3 * most - least)];
+  const pad = (high - low) * 0.06 || 1;
   return [low - pad, high + pad];
 }
 

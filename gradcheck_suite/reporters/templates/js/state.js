@@ -1,5 +1,5 @@
 // Everything that is chosen stands in the address, so that a link shows the same.
-const fields = ["q", "dtype", "direction", "kind", "severity", "status", "family", "sort", "new"];
+const fields = ["q", "dtype", "direction", "kind", "severity", "inputs", "status", "family", "sort", "new"];
 const views = ["op", "case", "finding", "axis"];
 const noView = { op: "", case: "", finding: "" };
 let state = {};
