@@ -101,17 +101,18 @@ Ask = Callable[[Sequence[tuple[Boundary, int]]], Sequence[bool]]
 """Whether ordinals belong to the classes of their boundaries: one call of torch and of the reference."""
 
 
-def locate(boundaries: Sequence[Boundary], ask: Ask, *, reach: int) -> None:
+def locate(boundaries: Sequence[Boundary], ask: Ask, *, reach: int, ways: int | None = None) -> None:
     """Move each boundary to adjacent floats and settle whether the class ends cleanly there.
 
     `reach` is the distance in floats over which an end must be clean.  `ask` may refuse further questions by
-    raising `Exhausted`; boundaries are then left as far as they came.
+    raising `Exhausted`; boundaries are then left as far as they came.  `ways` floats a round are tried,
+    several where it is not given: one is bisection, which asks least.
     """
     try:
-        _narrow(boundaries, ask)
+        _narrow(boundaries, ask, ways)
         # Where others stood among the members already, nothing is left to be checked.
         _check([b for b in boundaries if not b.mixed], ask, reach)
-        _narrow([b for b in boundaries if b.mixed], ask)
+        _narrow([b for b in boundaries if b.mixed], ask, ways)
     except Exhausted:
         return
 
@@ -120,8 +121,8 @@ class Exhausted(Exception):
     """The evaluations allotted to a search are spent."""
 
 
-def _narrow(boundaries: Sequence[Boundary], ask: Ask) -> None:
-    ways = _FEW_WAYS if len(boundaries) <= _FEW else _CLEAN_WAYS
+def _narrow(boundaries: Sequence[Boundary], ask: Ask, ways: int | None) -> None:
+    ways = ways or (_FEW_WAYS if len(boundaries) <= _FEW else _CLEAN_WAYS)
     while wide := [(b, tried) for b in boundaries if b.gap > 1 and (tried := b.between(ways))]:
         answers = iter(ask([(b, ordinal) for b, tried in wide for ordinal in tried]))
         for b, tried in wide:

@@ -41,6 +41,7 @@ _JUMP = 2.0
 _COARSE_BITS = 11
 # Ends are checked over this many binades on both sides.
 _REACH_BINADES = 2
+_FRUGAL_REACH = 16
 
 Evaluate = Callable[[Sequence[tuple[int, Floats]]], Sequence[Verdicts]]
 """Verdicts at floats of several profiles, by index: one call of torch and of the reference for all."""
@@ -92,8 +93,13 @@ class _Span:
         return nan if self.nan else ~nan & (ordinals >= self.lo) & (ordinals <= self.hi)
 
 
-def map_regions(profiles: Sequence[Profile], evaluate: Evaluate, *, allowance: int) -> list[Region]:
-    """Regions of all profiles, which gain the points that were tried; at most `allowance` evaluations."""
+def map_regions(
+    profiles: Sequence[Profile], evaluate: Evaluate, *, allowance: int, frugal: bool = False
+) -> list[Region]:
+    """Regions of all profiles, which gain the points that were tried; at most `allowance` evaluations.
+
+    `frugal` is for points that are dear: ends are bisected, and checked in their nearest surroundings only.
+    """
     search = _Search(profiles, evaluate, allowance)
     spans: list[_Span] = []
     for _ in range(_PASSES):
@@ -101,7 +107,8 @@ def map_regions(profiles: Sequence[Profile], evaluate: Evaluate, *, allowance: i
         if not fresh:
             break
         ends = [b for s in fresh for b in (s.below, s.above) if b is not None]
-        locate(ends, search.ask, reach=_REACH_BINADES << (profiles[0].fmt.precision - 1))
+        reach = _FRUGAL_REACH if frugal else _REACH_BINADES << (profiles[0].fmt.precision - 1)
+        locate(ends, search.ask, reach=reach, ways=1 if frugal else None)
         for span in fresh:
             span.settle()
         spans += fresh

@@ -21,8 +21,11 @@ from gradcheck_suite.engine.cases import Case
 from gradcheck_suite.engine.conduct import with_conduct
 from gradcheck_suite.engine.judge import KINDS, REASONS, SEVERITIES
 from gradcheck_suite.engine.paths import ONE_BY_ONE, TRANSFORMS, expanded
+from gradcheck_suite.engine.profiles import key_of
+from gradcheck_suite.engine.regions import Region
 from gradcheck_suite.engine.rowconfirm import confirm_entry
 from gradcheck_suite.engine.rowcurves import row_curve
+from gradcheck_suite.engine.rowregions import SEARCHED, region_of
 from gradcheck_suite.engine.rows import RowJudged, RowSubject
 from gradcheck_suite.floats import hex_of, round_exact
 from gradcheck_suite.inputs import cotangents
@@ -94,6 +97,7 @@ class RowRunner:
         self.label = case.op.label(case.variant)
         self.id = case.id if wrt is None or len(case.op.inputs) == 1 else f"{case.id}::{wrt}"
         self.disagreed = ""
+        self.searched = 0
 
     def result(self, started: float) -> Result:
         """The finished result."""
@@ -185,6 +189,9 @@ class RowRunner:
         i = self._simplest(judged, group.members)
         witness, confirmed = self.witness(judged, i)
         lo, hi, share, points = self._extent(judged, group)
+        region = self._region(judged, group, i)
+        if region is not None:
+            lo, hi, share = region.lo, region.hi, round(region.share, 6)
         parts = [group.kind, group.reason or "", judged.path, group.probe.replace(" ", "-")]
         parts.append("" if judged.cotangent == "mixed" else f"cotangent={judged.cotangent}")
         return Finding(
@@ -197,6 +204,8 @@ class RowRunner:
             probe=group.probe,
             lo=hex_of(lo),
             hi=hex_of(hi),
+            lo_exact=region is not None and region.lo_exact,
+            hi_exact=region is not None and region.hi_exact,
             fixed={} if judged.cotangent == "mixed" else {"cotangent": judged.cotangent},
             share=share,
             points=points,
@@ -205,6 +214,16 @@ class RowRunner:
             message=self._message(judged, i, group, witness),
             reproducer=self._reproducer(judged, i, witness.exact),
         )
+
+    def _region(self, judged: RowJudged, group: Group, i: int) -> Region | None:
+        """Where on its curve the witness's sample fails, for the first findings that are more than a remark."""
+        usual = judged.path == "vector" and judged.cotangent == "mixed"
+        if not usual or group.severity == "info" or self.searched >= SEARCHED[self.settings.budget]:
+            return None
+        sample = self.subject.samples[judged.owner[i]]
+        found = region_of(self.subject, self.column, sample, key_of(group.kind, group.reason))
+        self.searched += found is not None
+        return found
 
     def _extent(self, judged: RowJudged, group: Group) -> tuple[float, float, float, int]:
         """Ends on the probe, the part of the samples between them that fail, and how many fail in all."""

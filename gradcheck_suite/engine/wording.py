@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 
 from gradcheck_suite.engine.paths import shown
@@ -35,7 +37,14 @@ def failure(kind: str) -> str:
 
 def decimal(value: float) -> str:
     """A float as people write it: shortest decimal that reads back."""
-    return repr(int(value)) if value == value and abs(value) < 1e6 and value == int(value) else repr(value)
+    if value == 0:
+        return "-0" if math.copysign(1.0, value) < 0 else "0"
+    return repr(int(value)) if abs(value) < 1e6 and value == int(value) else repr(value)
+
+
+def hexadecimal(value: float) -> str:
+    """A float in hex without the zeros at its end: "-0x1.8p+1"."""
+    return re.sub(r"\.?0+p", "p", hex_of(value))
 
 
 def sentence(
@@ -55,7 +64,7 @@ def sentence(
 
     On a path other than the vector path a second one says what that computes (`vector`).
     """
-    where = ", ".join(f"{n} = {decimal(x)} ({hex_of(x)})" for n, x in point.items())
+    where = ", ".join(f"{n} = {_both(x)}" for n, x in point.items())
     size = "" if ulp == float("inf") else f", {ulp:.6g} ULP"
     way = "" if path == "vector" else f" on the {shown(path)} path"
     text = (
@@ -63,6 +72,12 @@ def sentence(
         f"torch computes {decimal(got)}, exact is {shorter(exact)}{size}."
     )
     return text if vector is None else f"{text} On the vector path it computes {decimal(vector)}."
+
+
+def _both(value: float) -> str:
+    """A float in decimal and in hex, where the second says more than the first."""
+    plain = value == 0 or not math.isfinite(value)
+    return decimal(value) if plain else f"{decimal(value)} ({hexadecimal(value)})"
 
 
 def shorter(exact: str, digits: int = 17) -> str:

@@ -3,8 +3,8 @@ probabilities."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,8 @@ class Batch:
     label: str
     probe: str
     at: float
+    curve: Callable[[float], Floats] | None = field(default=None, repr=False, compare=False)
+    """The logits at another place of the probe, with the same classes."""
 
 
 def single_rows(fmt: Format, budget: str) -> Iterator[Batch]:
@@ -43,13 +45,19 @@ def few_rows(fmt: Format) -> Iterator[Batch]:
 
 def _once(row: Row) -> Batch:
     target = np.array([_largest(row.values)])
-    return Batch(row.values[np.newaxis], target, row.label, row.probe, row.at)
+    return Batch(row.values[np.newaxis], target, row.label, row.probe, row.at, _stacked(row, 1))
 
 
 def _twice(row: Row) -> Batch:
     best = _largest(row.values)
     target = np.array([best, (best + 1) % len(row.values)])
-    return Batch(np.stack([row.values, row.values]), target, row.label, row.probe, row.at)
+    logits = np.stack([row.values, row.values])
+    return Batch(logits, target, row.label, row.probe, row.at, _stacked(row, 2))
+
+
+def _stacked(row: Row, copies: int) -> Callable[[float], Floats] | None:
+    along = row.curve
+    return None if along is None else lambda at: np.stack([along(at)] * copies)
 
 
 def _largest(values: Floats) -> int:

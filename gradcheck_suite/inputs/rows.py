@@ -6,8 +6,8 @@ the space of rows with one parameter, such as the gap between the winner and the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from math import log, log2
 from typing import Final
 
@@ -43,6 +43,8 @@ class Row:
     at: float
     common: bool = False
     """Whether the row belongs to the few that every axis and option is tried with."""
+    curve: Callable[[float], Floats] | None = field(default=None, repr=False, compare=False)
+    """The values at another place of the probe, which is a number of the format."""
 
 
 def rows(fmt: Format, lengths: Sequence[int]) -> Iterator[Row]:
@@ -50,7 +52,16 @@ def rows(fmt: Format, lengths: Sequence[int]) -> Iterator[Row]:
     for n in lengths:
         for row in _family(fmt, n):
             values = round_to(row.values, fmt)
-            yield Row(values, f"{row.label}, length {n}", row.probe, row.at, row.common)
+            curve = None if row.curve is None else _rounded(row.curve, fmt)
+            yield Row(values, f"{row.label}, length {n}", row.probe, row.at, row.common, curve)
+
+
+def _rounded(curve: Callable[[float], Floats], fmt: Format) -> Callable[[float], Floats]:
+    def rounded(place: float) -> Floats:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return round_to(curve(place), fmt)
+
+    return rounded
 
 
 def _family(fmt: Format, n: int) -> Iterator[Row]:
@@ -74,26 +85,25 @@ def _all(fmt: Format, n: int) -> Iterator[Row]:
 
 def _long(fmt: Format, n: int) -> Iterator[Row]:
     yield Row(np.zeros(n), "equal entries", "level", 0.0)
-    yield Row(np.resize(_ORDINARY, n), "ordinary entries", "scale", 1.0, True)
+    yield Row(np.resize(_ORDINARY, n), "ordinary entries", "scale", 1.0, True, _scaled(n))
     if n > 1:
-        gap = -log(fmt.unit_roundoff)
-        yield Row(_winner(n, 4.0), "one winner, all others equal", "gap", 4.0)
-        yield Row(
-            _winner(n, gap), "one winner, all others equal", "gap", float(round_to([gap], fmt)[0]), True
-        )
+        gap = float(round_to([-log(fmt.unit_roundoff)], fmt)[0])
+        yield Row(_winner(n, 4.0), "one winner, all others equal", "gap", 4.0, False, _winning(n))
+        yield Row(_winner(n, gap), "one winner, all others equal", "gap", gap, True, _winning(n))
         yield Row(-0.25 * np.arange(n, dtype=np.float64), "an arithmetic sequence", "scale", 0.25)
 
 
 def _levels(fmt: Format, n: int) -> Iterator[Row]:
     for level in (-1.0, fmt.max / 2, -fmt.max, fmt.smallest_subnormal):
-        yield Row(np.full(n, level), "equal entries", "level", level)
+        yield Row(np.full(n, level), "equal entries", "level", level, curve=lambda at: np.full(n, at))
 
 
 def _shifts(fmt: Format, n: int) -> Iterator[Row]:
     """A shift that the format still resolves to quarters, one to whole steps, and a huge one."""
     p = fmt.precision
     for shift in (2.0 ** (p - 4), -(2.0 ** (p - 4)), 2.0 ** (p - 2)):
-        yield Row(np.resize(_ORDINARY, n) + shift, "ordinary entries shifted by a constant", "shift", shift)
+        values, label = np.resize(_ORDINARY, n), "ordinary entries shifted by a constant"
+        yield Row(values + shift, label, "shift", shift, curve=lambda at: np.resize(_ORDINARY, n) + at)
 
 
 def _gaps(fmt: Format, n: int) -> Iterator[Row]:
@@ -101,10 +111,10 @@ def _gaps(fmt: Format, n: int) -> Iterator[Row]:
     tiny = -log(fmt.smallest_normal)
     for gap in (fmt.unit_roundoff * 2, 2.0**-4, 1.0, half, full, tiny, 2 * tiny, fmt.max / 2):
         rounded = float(round_to([gap], fmt)[0])
-        yield Row(_winner(n, gap), "one winner, all others equal", "gap", rounded)
+        yield Row(_winner(n, gap), "one winner, all others equal", "gap", rounded, curve=_winning(n))
     for gap in (1.0, half, full):
         rounded = float(round_to([gap], fmt)[0])
-        yield Row(-_winner(n, gap), "one loser, all others equal", "gap", -rounded)
+        yield Row(-_winner(n, gap), "one loser, all others equal", "gap", -rounded, curve=_winning(n))
     extremes = np.full(n, -fmt.max)
     extremes[n // 2] = fmt.max
     yield Row(extremes, "the largest gap there is", "gap", fmt.max)
@@ -121,7 +131,9 @@ def _magnitudes(fmt: Format, n: int) -> Iterator[Row]:
     cancelling = np.resize([big, 1.0, -big], n)
     yield Row(cancelling, "large entries that cancel around small ones", "level", big)
     for scale in (2.0**-10, 2.0**5, fmt.smallest_normal):
-        yield Row(np.resize(_ORDINARY, n) * scale, "ordinary entries scaled", "scale", scale)
+        yield Row(
+            np.resize(_ORDINARY, n) * scale, "ordinary entries scaled", "scale", scale, curve=_scaled(n)
+        )
 
 
 def _special(n: int) -> Iterator[Row]:
@@ -152,6 +164,15 @@ def _winner(n: int, gap: float) -> Floats:
     out = np.zeros(n)
     out[(n - 1) // 2] = gap
     return out
+
+
+def _winning(n: int) -> Callable[[float], Floats]:
+    """Rows whose one winner is ahead by the place on the probe, or behind where that is negative."""
+    return lambda gap: _winner(n, gap)
+
+
+def _scaled(n: int) -> Callable[[float], Floats]:
+    return lambda scale: np.resize(_ORDINARY, n) * scale
 
 
 def _top(n: int, tied: int, gap: float) -> Floats:

@@ -7,7 +7,8 @@ of the classes that are not ignored, that of losses with probabilities by the nu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -85,13 +86,18 @@ def _with_weights(batch: Batch, fmt: Format, tensors: Sequence[str], *, every: b
     kinds = list(weights(fmt, batch.logits.shape[1])) if "weight" in tensors else [("", None)]
     for name, weight in kinds if every else kinds[:1]:
         label = f"{batch.label}, {name}" if name else batch.label
-        yield Sample(
+        sample = Sample(
             inputs={"input": batch.logits},
             extra=_extras(batch.target, weight),
             label=label,
             probe=batch.probe,
             at=batch.at,
         )
+        yield replace(sample, curve=_curve(sample, batch.curve))
+
+
+def _curve(sample: Sample, logits: Callable[[float], Any] | None) -> Callable[[float], Sample] | None:
+    return None if logits is None else lambda at: replace(sample, inputs={"input": logits(at)}, at=at)
 
 
 def _plain(params: Params, tensors: Sequence[str]) -> bool:

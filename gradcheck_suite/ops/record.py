@@ -27,8 +27,10 @@ class Sample:
 
     `inputs` are the differentiable tensors by name, in the op's order.  `extra` holds the other arguments:
     integer and boolean arrays go to torch as such, float arrays as tensors of the dtype and to the formula as
-    exact arrays. `label` says what is hard about it ("two entries tie at the maximum, length 17"); `probe`
-    and `at` place it on a curve through the input space ("gap between the top two logits", 12.5).
+    exact arrays.  `label` says what is hard about it ("two entries tie at the maximum, length 17"); `probe`
+    and `at` place it on a curve through the input space ("gap between the top two logits", 12.5).  `curve`
+    gives the sample at another place of that curve, a number of the dtype, so that the ends of a failure can
+    be searched.
     """
 
     inputs: dict[str, Any]
@@ -36,6 +38,7 @@ class Sample:
     label: str = ""
     probe: str = "sample"
     at: float | None = None
+    curve: Callable[[float], Sample] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

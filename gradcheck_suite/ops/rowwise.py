@@ -5,7 +5,7 @@ Sources: the documentation pages of torch.nn and torch.nn.functional, version 2.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import inf
 from typing import Any
 
@@ -24,8 +24,17 @@ from gradcheck_suite.ops.record import Params, Sample
 _DIMS = ({"dim": -1}, {"dim": 0}, {"dim": 1})
 
 
-def _sample(values: Any, row: Row) -> Sample:
-    return Sample(inputs={"input": values}, label=row.label, probe=row.probe, at=row.at)
+def _sample(values: Any, row: Row, lay: Callable[[Any], Any] | None = None) -> Sample:
+    """One row as the op takes it; `lay` puts any row of its length where the values are."""
+    inputs = {"input": values}
+    return Sample(inputs=inputs, label=row.label, probe=row.probe, at=row.at, curve=_curve(row, lay))
+
+
+def _curve(row: Row, lay: Callable[[Any], Any] | None) -> Callable[[float], Sample] | None:
+    along = row.curve
+    if along is None or lay is None:
+        return None
+    return lambda at: Sample(inputs={"input": lay(along(at))}, label=row.label, probe=row.probe, at=at)
 
 
 def along_dim(params: Params, fmt: Format, *, budget: str, seed: int) -> Iterator[Sample]:
@@ -35,7 +44,7 @@ def along_dim(params: Params, fmt: Format, *, budget: str, seed: int) -> Iterato
     if dim == -1:
         long = (PAST_FLOAT16,) if fmt.name == "float16" and budget != "quick" else ()
         for row in rows(fmt, (*LENGTHS[budget], *long)):
-            yield _sample(row.values, row)
+            yield _sample(row.values, row, lambda values: values)
         return
     for row in common(fmt):
         wide = len(row.values) == 17 and row.probe == "gap"

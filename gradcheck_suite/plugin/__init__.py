@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from gradcheck_suite.options import Option
 
 ROOT = "gradcheck"
+BASELINE = "baseline"
+"""The name of the item that fails for stale entries of a baseline."""
+
 # From a folder below the root, pytest itself writes "../gradcheck::…".
 _ID = re.compile(rf"(?:\.\./)*({ROOT}::.*)")
 _INI_TYPES: dict[str, Literal["string", "args", "bool"]] = {

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gradcheck_suite.plugin import BASELINE
 from gradcheck_suite.reporters.junit import properties
 from gradcheck_suite.reporters.words import command
 from gradcheck_suite.results import gravest
@@ -37,7 +38,7 @@ class GradcheckCollector(pytest.Collector):
     def collect(self) -> Iterable[pytest.Item]:
         items: list[pytest.Item] = [self._item(case) for case in self.cases()]
         if self.stale is not None:
-            last: BaselineItem = BaselineItem.from_parent(self, name="baseline")
+            last: BaselineItem = BaselineItem.from_parent(self, name=BASELINE)
             last.stale = self.stale
             items.append(last)
         return items

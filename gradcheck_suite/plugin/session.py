@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from gradcheck_suite.errors import UsageError, suggest
-from gradcheck_suite.plugin import ROOT
+from gradcheck_suite.plugin import BASELINE, ROOT
 from gradcheck_suite.preflight import pin_threads, require_torch, require_writable
 
 if TYPE_CHECKING:
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from gradcheck_suite.engine import Case, Runner
     from gradcheck_suite.options import Settings
     from gradcheck_suite.results import Document, Result
+
+
+# On a report: why custom ops ran without a process of their own.
+_UNPROTECTED: Final = "gradcheck_unprotected"
 
 
 @contextmanager
@@ -50,6 +54,7 @@ class GradcheckSession:
         self.trouble: str | None = None
         self.runner: Runner | None = None
         self.notes: list[str] = []
+        self.unprotected = ""
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
@@ -138,6 +143,8 @@ class GradcheckSession:
             from gradcheck_suite.plugin.wire import attach
 
             attach(report, item, with_pictures=self._writes_files())
+            if self.runner is not None and self.runner.unprotected:
+                vars(report)[_UNPROTECTED] = self.runner.unprotected
         return report
 
     @pytest.hookimpl(tryfirst=True)
@@ -152,8 +159,10 @@ class GradcheckSession:
         found = attached(report)
         if found:
             self.results[case_id] = found
-        # Neither a crashed worker nor an error of ours leaves results behind.
-        self.unfinished |= report.failed and case_id not in self.results
+        if _UNPROTECTED in vars(report):
+            self.unprotected = str(vars(report)[_UNPROTECTED])
+        # Neither a crashed worker nor an error of ours leaves results behind; the baseline's item has none.
+        self.unfinished |= report.failed and case_id not in self.results and case_id != BASELINE
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         self._close_runner()
@@ -165,11 +174,10 @@ class GradcheckSession:
         self._write(session)
 
     def _close_runner(self) -> None:
-        if self.runner is None:
-            return
-        self.runner.close()
-        if self.runner.unprotected:
-            self.notes.append(f"custom ops ran in this process, unprotected: {self.runner.unprotected}")
+        if self.runner is not None:
+            self.runner.close()
+        if self.unprotected:
+            self.notes.append(f"custom ops ran in pytest's process, unprotected: {self.unprotected}")
 
     def _update_baseline(self) -> None:
         assert self.document is not None

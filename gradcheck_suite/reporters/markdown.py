@@ -10,7 +10,7 @@ from typing import Final
 
 from gradcheck_suite.reporters.numbers import ulp_text
 from gradcheck_suite.reporters.regions import Group, groups
-from gradcheck_suite.reporters.summary import Cell, Row, axes, rows
+from gradcheck_suite.reporters.summary import Cell, Row, axes, count_ordinary, rows
 from gradcheck_suite.reporters.words import LEVELS, command
 from gradcheck_suite.results import Document, count_severities, write_text
 
@@ -55,6 +55,8 @@ def _head(document: Document) -> Iterator[str]:
     yield "# Numerical stability of torch ops"
     yield ""
     yield f"{what}, value and gradient compared with the exact result at {points:,} points: {counts}."
+    if any(r.findings for r in document.results):
+        yield f"Above info, **{count_ordinary(document.results):,}** show at ordinary inputs."
     yield ""
     if not document.complete:
         yield "> **Incomplete.** The run was interrupted; this is what had been checked by then."

@@ -72,6 +72,8 @@ def interval(lo: str | None, hi: str | None, name: str = "x", dtype: str = "floa
         return f"{name} = NaN" if math.isnan(low) and math.isnan(high) else f"{name} from {lo} to {hi}"
     if low == high:
         return f"{name} = {short(low)}"
+    # As an end of an interval, -0 is no other number than 0.
+    low, high = low + 0.0, high + 0.0
     largest = largest_finite(dtype)
     if high >= largest:
         return f"every {name}" if low <= -largest else f"{name} ≥ {short(low)}"

@@ -162,7 +162,11 @@ def _row(info: OpInfo, found: list[Result], places: list[tuple[str, str]]) -> Ro
 
 def cell(dtype: str, direction: str, found: list[Result]) -> Cell:
     """The cell that stands for some results of one dtype and direction."""
-    pairs = sorted(((r, f) for r in found for f in r.findings), key=lambda pair: prominence(*pair))
+    main = next((r.wrt for r in found if r.wrt is not None), None)
+    pairs = sorted(
+        ((r, f) for r in found for f in r.findings),
+        key=lambda pair: prominence(*pair, usual=pair[0].wrt in (None, main)),
+    )
     grave = tuple(pair for pair in pairs if pair[1].severity != "info")
     level, word = _worst(*grave[0]) if grave else _quiet(found, bool(pairs))
     worst = grave[0][0] if grave else max(found, key=lambda r: _size(r.max_ulp), default=None)
@@ -209,6 +213,11 @@ def _excuse(found: list[Result]) -> str:
 
 def _size(ulp: float | None) -> float:
     return -1.0 if ulp is None or math.isnan(ulp) else ulp
+
+
+def count_ordinary(results: Iterable[Result]) -> int:
+    """How many findings above `info` show at ordinary inputs."""
+    return sum(f.severity != "info" and is_ordinary(r, f) for r in results for f in r.findings)
 
 
 def headline(document: Document) -> str:

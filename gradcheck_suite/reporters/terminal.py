@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from gradcheck_suite.reporters.numbers import ulp_text
 from gradcheck_suite.reporters.regions import Group, groups
+from gradcheck_suite.reporters.summary import count_ordinary
 from gradcheck_suite.reporters.words import command
 from gradcheck_suite.results import DTYPES, Document, count_severities, count_verdicts
 
@@ -47,7 +48,9 @@ def _checked(document: Document, width: int) -> Iterator[str]:
     findings = [f"{n} {word}" for word, n in count_severities(results).items()]
     yield from wrapped(checked, width)
     yield from wrapped("verdicts:  " + (", ".join(verdicts) or "none"), width)
-    yield from wrapped("findings:  " + ", ".join(findings), width)
+    found = any(r.findings for r in results)
+    ordinary = f"; {count_ordinary(results):,} above info at ordinary inputs" if found else ""
+    yield from wrapped("findings:  " + ", ".join(findings) + ordinary, width)
     if not document.complete:
         yield from wrapped("INCOMPLETE: interrupted; this is what had been checked by then.", width)
 

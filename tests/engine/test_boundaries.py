@@ -76,12 +76,12 @@ def test_a_cotangent_that_alone_fails_has_exact_ends_too(dtype: str) -> None:
     lo, hi = step(3.0, dtype, 1), 300.0
 
     def backward(x: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
-        huge = (g.abs() > 2.0 ** (format_of(dtype).emax - 1)) & (x > 3) & (x <= 300)
+        huge = (g.abs() > 2.0**40) & (x > 3) & (x <= 300)
         return torch.where(huge, torch.full_like(x, torch.inf), g * slope(x))
 
     (finding,) = serious(run(toy(lambda x: bend(x, backward)), dtype, "backward"))
     assert (finding.kind, finding.lo, finding.hi) == ("overflow", hex_of(lo), hex_of(hi))
-    assert finding.fixed == {"cotangent": hex_of(2.0 ** format_of(dtype).emax)}
+    assert finding.fixed == {"cotangent": hex_of(2.0 ** (format_of(dtype).emax // 2))}
     assert finding.lo_exact
     assert finding.hi_exact
 

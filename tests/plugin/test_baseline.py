@@ -81,8 +81,9 @@ def test_a_stale_entry_fails(project: pytest.Pytester) -> None:
     (project.path / "second").touch()
     run(project, RECORD)
     (project.path / "second").unlink()
-    stale = run(project)
+    stale = run(project, "--gradcheck-json=out.json")
     stale.assert_outcomes(passed=1, xfailed=1, failed=1)
+    assert json.loads((project.path / "out.json").read_text())["complete"]
     assert "second::float32::forward" in stale.stdout.str()
     assert "gradcheck::baseline" in stale.stdout.str()
     # Selecting less does not make an entry stale.

@@ -112,3 +112,9 @@ def test_an_interval_reads_as_a_condition(lo: str | None, hi: str | None, dtype:
 )
 def test_inputs_are_shown_to_people(value: object, text: str) -> None:
     assert input_text(value) == text
+
+
+def test_a_negative_zero_is_no_end_of_its_own() -> None:
+    assert interval("-0x0.0p+0", "0x1.0p+0") == "0 ≤ x ≤ 1"
+    assert interval("-0x1.0p+0", "-0x0.0p+0") == "-1 ≤ x ≤ 0"
+    assert interval("-0x0.0p+0", "-0x0.0p+0") == "x = -0"

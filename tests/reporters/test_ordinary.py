@@ -20,7 +20,13 @@ def ordinary(lo: float | None = 1.0, hi: float | None = 2.0, **more: Any) -> boo
     known: dict[str, Any] = {"id": "f", "kind": "nan", "severity": "critical", "probe": "input"}
     variant = more.pop("variant", {})
     result = Result(
-        id="r", op="o", callable="o", dtype="float32", direction="forward", verdict="findings", variant=variant
+        id="r",
+        op="o",
+        callable="o",
+        dtype="float32",
+        direction="forward",
+        verdict="findings",
+        variant=variant,
     )
     return is_ordinary(result, Finding(**known | ends | more))
 

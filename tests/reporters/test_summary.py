@@ -130,3 +130,14 @@ def test_worse_rows_come_first() -> None:
     results = (result(op="a"), result(finding("minor"), op="b"), result(finding("critical"), op="c"))
     rows = summary.rows(Document(tool={}, environment={}, ops=(), results=results))
     assert [row.info.name for row in sorted(rows, key=summary.Row.weight)] == ["c", "b", "a"]
+
+
+def test_what_shows_at_ordinary_inputs_is_counted() -> None:
+    infinite = finding("critical", lo="inf", hi="inf", probe="input")
+    assert summary.count_ordinary([result(finding("minor"), infinite, finding("info"))]) == 1
+
+
+def test_the_first_input_comes_before_the_others() -> None:
+    target = result(finding("critical", hi="0x1.0p+9"), id="mse::float32::backward::target", wrt="target")
+    own = result(finding("critical"), id="mse::float32::backward::input", wrt="input")
+    assert [r.wrt for r, _ in cell(own, target).findings] == ["input", "target"]

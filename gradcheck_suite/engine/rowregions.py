@@ -1,0 +1,110 @@
+"""Regions of an op whose entries depend on each other, along the curve that a sample lies on.
+
+A finding starts from one sample, such as a row with one winner and a gap of 104.  Where the sample knows its
+curve, the same call is made at other gaps, of every magnitude, and the ends of the failure are searched in
+float ordinals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from gradcheck_suite.engine.boundaries import Exhausted
+from gradcheck_suite.engine.judge import KINDS, REASONS, Verdicts
+from gradcheck_suite.engine.profiles import Key, Profile
+from gradcheck_suite.engine.refusals import Raised, Unsupported
+from gradcheck_suite.engine.regions import Region, map_regions
+from gradcheck_suite.engine.rows import RowJudged, RowSubject
+from gradcheck_suite.floats import round_to
+from gradcheck_suite.ops.record import Sample
+
+Floats = npt.NDArray[np.float64]
+
+ALLOWANCES: Final = {"quick": 0, "default": 150, "thorough": 2000}
+"""Calls that the ends of one finding may take, by budget."""
+
+SEARCHED: Final = {"quick": 0, "default": 2, "thorough": 16}
+"""Findings of a case whose ends are searched, by budget."""
+
+_LARGEST: Final = 40  # entries of a sample whose curve is followed
+_CENTRAL: Final = (-2, 10)  # exponents between which exponentials underflow, overflow and lose their digits
+_OUTER: Final = 8
+
+
+def region_of(subject: RowSubject, column: str, sample: Sample, key: Key) -> Region | None:
+    """The region of a class of failure around a sample, on the sample's curve; None where it has none.
+
+    A point of the curve belongs to the class where any entry of its call does. `key` has the codes of kind
+    and reason.
+    """
+    allowance = ALLOWANCES[subject.settings.budget]
+    size = sum(int(np.size(x)) for x in sample.inputs.values())
+    if sample.curve is None or sample.at is None or not allowance or size > _LARGEST:
+        return None
+    follow = _Curve(subject, column, sample, key)
+    try:
+        places = follow.places()
+        profile = Profile(places, follow.verdicts(places), subject.fmt, hidden=_all_but(key))
+        regions = map_regions([profile], follow.evaluate, allowance=allowance, frugal=True)
+    except (Exhausted, Raised, Unsupported):
+        return None
+    return next((r for r in regions if r.lo <= sample.at <= r.hi), None)
+
+
+def _all_but(key: Key) -> set[Key]:
+    """Every class but one: what is of no interest where one finding is followed."""
+    every = {(kind, reason) for kind in range(len(KINDS)) for reason in range(len(REASONS))}
+    return every - {key}
+
+
+class _Curve:
+    """One sample's curve, judged at any of its places."""
+
+    def __init__(self, subject: RowSubject, column: str, sample: Sample, key: Key) -> None:
+        self.subject, self.column, self.sample, self.key = subject, column, sample, key
+
+    def places(self) -> Floats:
+        """Places of every magnitude, of the sample's sign, denser where exponentials end; the sample's own."""
+        fmt, at = self.subject.fmt, self.sample.at
+        assert at is not None
+        low, high = _CENTRAL
+        central = [m * 2.0**k for k in range(low, high) for m in (1.0, 1.5)]
+        below, above = np.linspace(fmt.emin, low - 1, _OUTER), np.linspace(high, fmt.emax, _OUTER)
+        outer = 2.0 ** np.concatenate([below, above]).round()
+        size = round_to(np.concatenate([central, outer, [0.0, abs(at)]]), fmt)
+        return np.unique(np.copysign(size[np.isfinite(size)], at) + 0.0)
+
+    def evaluate(self, batch: Sequence[tuple[int, Floats]]) -> list[Verdicts]:
+        """Verdicts as `map_regions` asks for them."""
+        return [self.verdicts(x) for _, x in batch]
+
+    def verdicts(self, places: Floats) -> Verdicts:
+        """One verdict a place: of its entries one that belongs to the class, or else the worst. Raises Raised."""
+        assert self.sample.curve is not None
+        samples = tuple(self.sample.curve(float(t)) for t in places)
+        s = self.subject
+        line = RowSubject(s.op, s.variant, s.dtype, s.order, s.settings, samples=samples)
+        return _by_sample(line.judged(self.column), len(samples), self.key)
+
+
+def _by_sample(judged: RowJudged, count: int, key: Key) -> Verdicts:
+    v = judged.verdicts
+    chosen = np.full(count, -1, dtype=np.int64)
+    for k in range(count):
+        entries = np.flatnonzero(judged.owner == k)
+        if len(entries):
+            member = (v.kind[entries] == key[0]) & (v.reason[entries] == key[1])
+            error = np.nan_to_num(v.ulp[entries], nan=-1.0, posinf=np.inf)
+            chosen[k] = entries[np.lexsort((-error, ~member))[0]]
+    found = chosen >= 0
+    taken = v.take(np.where(found, chosen, 0)) if len(v.kind) else _nothing(count)
+    return taken.without(~found)
+
+
+def _nothing(count: int) -> Verdicts:
+    none = np.zeros(count, dtype=np.int8)
+    return Verdicts(kind=none, severity=none, reason=none, ulp=np.full(count, np.nan), open=none.astype(bool))

@@ -1,0 +1,50 @@
+"""How sentences write numbers."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from gradcheck_suite.engine.wording import decimal, hexadecimal, sentence
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (-0.0, "-0"),
+        (37.0, "37"),
+        (-2.5, "-2.5"),
+        (1e30, "1e+30"),
+        (math.inf, "inf"),
+        (math.nan, "nan"),
+    ],
+)
+def test_decimals_are_the_shortest_that_read_back(value: float, text: str) -> None:
+    assert decimal(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (40.0, "0x1.4p+5"),
+        (-1.0, "-0x1p+0"),
+        (0.1, "0x1.999999999999ap-4"),
+        (1024.0, "0x1p+10"),
+        (math.inf, "inf"),
+    ],
+)
+def test_hex_has_no_zeros_at_its_end(value: float, text: str) -> None:
+    assert hexadecimal(value) == text
+
+
+def test_a_sentence_names_op_dtype_input_computed_and_exact() -> None:
+    text = sentence(
+        "sigmoid", "float64", "backward", kind="underflow", point={"input": 40.0, "cotangent": -0.0}, got=0.0,
+        exact="4.248354255291588996e-18", ulp=5.51468e15,
+    )  # fmt: skip
+    assert text == (
+        "sigmoid float64: the gradient underflows: at input = 40 (0x1.4p+5), cotangent = -0 torch computes 0, "
+        "exact is 4.24835425529158899e-18, 5.51468e+15 ULP."
+    )
