@@ -3,21 +3,24 @@
 Floats that are inputs or outputs are hex strings (`float.hex()`, or "inf", "-inf", "nan"), exact values are
 decimal strings of 25 digits. Measurements (ULP, shares, seconds) are Python floats; JSON has no infinity, so
 a non-finite one is written as the string "inf", "-inf" or "nan" and read back as a float. Arrays of more than
-64 entries are recipes: `{"fill": hex, "shape": [...], "set": {index: hex}}`.
+64 entries are recipes: `{"fill": hex, "shape": [...], "set": {index: hex}}`, where a list as `fill` is repeated
+in C order.
 
-The JSON Schema of the document is `results.schema.json` beside this file.
+Files whose name ends in .gz are compressed. The JSON Schema of the document is `results.schema.json` beside this file.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import gzip
 import json
 import math
 import os
 import tempfile
 import types
 import typing
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -28,7 +31,7 @@ from gradcheck_suite.errors import UsageError
 
 SCHEMA: Final = "gradcheck-suite/1"
 SCHEMA_FILE: Final = Path(__file__).with_name("results.schema.json")
-ORDINAL_SCALE: Final = 1_000_000  # Curve.ordinal of +inf: JavaScript's integers cannot hold float64 ordinals
+_GZIP: Final = b"\x1f\x8b"  # the first bytes of a compressed file (RFC 1952)
 
 Kind = Literal[
     "overflow", "nan", "underflow", "sign", "inaccurate", "tie", "masked", "path", "dtype", "raises"
@@ -109,14 +112,13 @@ class Curve:
 
     Some floats are even in ordinals, for the picture of the error over the whole line; some are even on the
     linear window where the function bends (about -8 to 8), for the picture that a textbook draws.
-    `ordinal` is x's float ordinal scaled so that +inf stands at ORDINAL_SCALE. `got`, `exact` and `ulp` keep
-    4 significant digits in the file; None where the result is undefined or was not judged. `fixed` holds the
-    other inputs along the probe.
+    In the file `x` keeps 9 significant digits, which give back a float of 32 bits or fewer; `got`, `exact` and
+    `ulp` keep 4, and are None where the result is undefined or was not judged. `fixed` holds the other inputs
+    along the probe.
     """
 
     probe: str
     x: tuple[float, ...]
-    ordinal: tuple[int, ...]
     got: tuple[float | None, ...]
     exact: tuple[float | None, ...]
     ulp: tuple[float | None, ...]
@@ -277,12 +279,23 @@ def to_json(value: Any) -> Any:
 
 
 def write(document: Document, path: str | os.PathLike[str]) -> None:
-    """Write the document as JSON, one result per line. Raises UsageError where that cannot be done."""
-    write_text(path, "".join(_lines(document)))
+    """Write the document as JSON, one result per line, compressed where the name ends in .gz.
+
+    Raises UsageError where that cannot be done.
+    """
+    text = "".join(_lines(document))
+    # A fixed time stamp: the same document gives the same file, byte for byte.
+    packed = str(path).endswith(".gz")
+    write_bytes(path, gzip.compress(text.encode(), mtime=0) if packed else text.encode())
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text file beside `path`, then replace it, so that no half file is ever seen.
+    """Write a text file whole, as `write_bytes` does."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file beside `path`, then replace it, so that no half file is ever seen.
 
     Missing folders are made. Raises UsageError where it cannot be written; what stood there stays whole.
     """
@@ -291,8 +304,8 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, beside = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
         os.chmod(beside, 0o666 & ~_umask())
         os.replace(beside, target)
     except OSError as error:
@@ -330,19 +343,18 @@ def _dump(value: Any) -> str:
 def _curve_to_json(curve: Curve) -> dict[str, Any]:
     return {
         "probe": curve.probe,
-        "x": [to_json(float(x)) for x in curve.x],
-        "ordinal": [int(o) for o in curve.ordinal],
-        **{name: [_short(v) for v in getattr(curve, name)] for name in ("got", "exact", "ulp")},
+        "x": [_short(x, 9) for x in curve.x],
+        **{name: [_short(v, 4) for v in getattr(curve, name)] for name in ("got", "exact", "ulp")},
         "fixed": to_json(curve.fixed),
     }
 
 
-def _short(value: float | None) -> float | str | None:
+def _short(value: float | None, digits: int) -> float | str | None:
     if value is None:
         return None
     if not math.isfinite(value):
-        return str(value)
-    rounded = float(f"{value:.4g}")
+        return str(float(value))
+    rounded = float(f"{value:.{digits}g}")
     # Float64's largest numbers round up to 1.798e308, which is no float64 number.
     return rounded if math.isfinite(rounded) else value
 
@@ -357,7 +369,10 @@ class _Misfit(Exception):
 def read(path: str | os.PathLike[str]) -> Document:
     """Read a results document. Raises UsageError for a file that is missing, truncated, foreign or newer."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        data = Path(path).read_bytes()
+        text = (gzip.decompress(data) if data.startswith(_GZIP) else data).decode()
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UsageError(f"{path} is cut short ({error}); run gradcheck again to make a new one.") from error
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:

@@ -62,9 +62,7 @@ def _result(
         max_ulp=None if verdict == "unsupported" else 0.5,
         note=note,
         findings=() if severity is None else (_finding(case.id, severity, message),),
-        curve=Curve(
-            probe="input", x=(0.0, 1.0), ordinal=(0, 1), got=(0.0, 1.0), exact=(0.0, 1.0), ulp=(0.0, 0.0)
-        ),
+        curve=Curve(probe="input", x=(0.0, 1.0), got=(0.0, 1.0), exact=(0.0, 1.0), ulp=(0.0, 0.0)),
     )
 
 

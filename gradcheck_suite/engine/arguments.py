@@ -16,6 +16,7 @@ from gradcheck_suite.ops.record import Op, Sample
 Floats = npt.NDArray[np.float64]
 
 _LISTED = 64
+_FEW = 8  # entries that differ from one value: few enough not to look for a pattern
 
 
 def written(value: Any) -> Any:
@@ -36,14 +37,37 @@ def _nested(value: Any) -> Any:
 
 
 def recipe(array: npt.NDArray[Any]) -> dict[str, Any]:
-    """{"fill", "shape", "set"}: the most frequent value, and the others by flat index."""
+    """{"fill", "shape", "set"}: the most frequent value, and the others by flat index.
+
+    Where a pattern of at most 64 values that repeats in C order takes less, the fill is the list of them.
+    """
     flat = array.reshape(-1)
-    keys = [_nested(v) for v in flat.tolist()]
-    values, counts = np.unique(np.array([str(k) for k in keys]), return_counts=True)
-    common = values[counts.argmax()]
-    fill = next(k for k in keys if str(k) == common)
-    others = {str(i): k for i, k in enumerate(keys) if k != fill}
-    return {"fill": fill, "shape": list(array.shape), "set": others}
+    names, codes = np.unique(np.array([str(_nested(v)) for v in flat.tolist()]), return_inverse=True)
+    fill = _pattern(codes.reshape(-1))
+    places = np.flatnonzero(codes.reshape(-1) != np.resize(fill, flat.size))
+    first = {str(names[c]): _nested(v) for c, v in zip(codes.reshape(-1), flat.tolist(), strict=True)}
+    values = [first[str(names[code])] for code in fill]
+    return {
+        "fill": values if len(values) > 1 else values[0],
+        "shape": list(array.shape),
+        "set": {str(i): _nested(flat[i].item()) for i in places.tolist()},
+    }
+
+
+def _pattern(codes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """What to fill an array with so that pattern and exceptions are few: one code, or several that repeat."""
+    constant = np.array([np.bincount(codes).argmax()])
+    if np.count_nonzero(codes != constant) <= _FEW:
+        return constant
+    periods = range(2, min(_LISTED, codes.size // 2) + 1)
+    broken = {p: np.count_nonzero(codes[p:] != codes[:-p]) for p in periods}
+    best = min(periods, key=lambda p: broken[p] + p)
+    repeated = np.array([np.bincount(codes[i::best]).argmax() for i in range(best)])
+    return min((constant, repeated), key=lambda f: _cost(codes, f))
+
+
+def _cost(codes: npt.NDArray[np.int64], fill: npt.NDArray[np.int64]) -> int:
+    return len(fill) + int(np.count_nonzero(codes != np.resize(fill, codes.size)))
 
 
 def tensor_code(value: Any, dtype: str) -> str:
@@ -54,13 +78,23 @@ def tensor_code(value: Any, dtype: str) -> str:
     if value.size <= _LISTED:
         return f"torch.tensor({_literal(value.tolist())}, dtype=torch.{kind})"
     steps = recipe(value)
-    made = f"torch.full({tuple(value.shape)}, {_number(steps['fill'])}, dtype=torch.{kind})"
+    made, flat = _filled_code(steps["fill"], value, kind)
     if not steps["set"]:
-        return made
+        return made if not flat else f"{made}.view{tuple(value.shape)}"
     places = ", ".join(steps["set"])
     numbers = ", ".join(_number(v) for v in steps["set"].values())
     put = f"index_put((torch.tensor([{places}]),), torch.tensor([{numbers}], dtype=torch.{kind}))"
-    return f"{made}.view(-1).{put}.view{tuple(value.shape)}"
+    return f"{made}{'' if flat else '.view(-1)'}.{put}.view{tuple(value.shape)}"
+
+
+def _filled_code(fill: Any, value: npt.NDArray[Any], kind: str) -> tuple[str, bool]:
+    """An expression for an array filled with one value or a pattern, and whether it is flat."""
+    if not isinstance(fill, list):
+        return f"torch.full({tuple(value.shape)}, {_number(fill)}, dtype=torch.{kind})", False
+    listed = ", ".join(_number(v) for v in fill)
+    times, rest = divmod(value.size, len(fill))
+    cut = f"[:{value.size}]" if rest else ""
+    return f"torch.tensor([{listed}], dtype=torch.{kind}).repeat({times + bool(rest)}){cut}", True
 
 
 def _literal(value: Any) -> str:

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck_suite.engine.pointwise import Judged
-from gradcheck_suite.floats import Format, hex_of, infinity_ordinal, to_ordinal
+from gradcheck_suite.floats import Format, hex_of, to_ordinal
 from gradcheck_suite.inputs.pointwise import WINDOW
 from gradcheck_suite.inputs.targets import Line
-from gradcheck_suite.results import ORDINAL_SCALE, Curve
+from gradcheck_suite.results import Curve
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -55,7 +55,6 @@ def _along(judged: Judged, line: Line, fmt: Format) -> Curve | None:
         judged.computed[keep],
         judged.lower[keep].to_float64(),
         judged.verdicts.ulp[keep],
-        fmt,
         fixed={name: hex_of(value) for name, value in line.fixed.items()},
     )
 
@@ -81,15 +80,11 @@ def kept(x: Floats, ulp: Floats, fmt: Format) -> Ints:
     return np.union1d(worst, np.flatnonzero(np.isin(x, WINDOW)))
 
 
-def curve(
-    probe: str, x: Floats, got: Floats, exact: Floats, ulp: Floats, fmt: Format, *, fixed: dict[str, Any]
-) -> Curve:
+def curve(probe: str, x: Floats, got: Floats, exact: Floats, ulp: Floats, *, fixed: dict[str, Any]) -> Curve:
     """The curve of a document through given points, in rising order of `x`; `fixed` says where it runs."""
-    ordinals = to_ordinal(x, fmt) / infinity_ordinal(fmt) * ORDINAL_SCALE
     return Curve(
         probe=probe,
         x=tuple(float(v) for v in x),
-        ordinal=tuple(round(o) for o in ordinals),
         got=_optional(got),
         exact=_optional(exact),
         ulp=_optional(ulp),

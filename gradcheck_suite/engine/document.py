@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -79,9 +80,20 @@ def document(
         },
         environment=environment(settings),
         ops=op_infos(cases),
-        results=tuple(results),
+        results=tuple(_drawn(results)),
         complete=complete,
     )
+
+
+def _drawn(results: Iterable[Result]) -> Iterator[Result]:
+    """The results, pictures only of each op's first variant and of what has a finding above `info`."""
+    first: dict[str, Any] = {}
+    for result in results:
+        usual = first.setdefault(result.op, result.variant) == result.variant
+        if usual or any(f.severity != "info" for f in result.findings):
+            yield result
+        else:
+            yield dataclasses.replace(result, curve=None, other_curves=(), grid=None)
 
 
 def _version(name: str) -> str | None:

@@ -145,7 +145,6 @@ def _curve(line: RowSubject, found: list[Point]) -> Curve:
         computed,
         np.where(undefined, np.nan, lower.to_float64()),
         verdicts.ulp,
-        line.fmt,
         fixed=fixed | {moved: _marked(fixed[moved])},
     )
 

@@ -108,7 +108,8 @@ def input_text(value: Any) -> str:
     if isinstance(value, list):
         return _list_text(value)
     if isinstance(value, dict) and "shape" in value:
-        fill, changed = decimal(str(value.get("fill"))), len(value.get("set") or {})
+        fill, changed = value.get("fill"), len(value.get("set") or {})
+        fill = f"{_list_text(fill)} over and over" if isinstance(fill, list) else decimal(str(fill))
         shape = ", ".join(str(n) for n in value["shape"])
         return f"shape ({shape}) filled with {fill}" + (f", {changed} entries set" if changed else "")
     return str(value)

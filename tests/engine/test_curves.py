@@ -12,7 +12,7 @@ from gradcheck_suite.engine.cases import Case
 from gradcheck_suite.engine.curves import kept
 from gradcheck_suite.engine.rowcurves import row_curve
 from gradcheck_suite.engine.rowrun import row_subject
-from gradcheck_suite.floats import FORMATS, all_values, to_ordinal
+from gradcheck_suite.floats import FORMATS, all_values, infinity_ordinal, to_ordinal
 from gradcheck_suite.inputs.pointwise import WINDOW
 from gradcheck_suite.ops.registry import registry
 from gradcheck_suite.ops.variants import at_variant
@@ -49,11 +49,12 @@ def test_a_curve_is_as_smooth_as_a_textbook_draws_it(dtype: str, direction: str)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_curve_spans_the_whole_line_evenly(dtype: str) -> None:
     curve = pictured(run(toy(bend), dtype, "forward"))
-    outside = np.array([o for o, x in zip(curve.ordinal, curve.x, strict=True) if abs(x) > 8])
-    assert outside.min() < -985_000
-    assert outside.max() > 985_000
+    x, fmt = np.array(curve.x), FORMATS[dtype]
+    outside = to_ordinal(x[np.abs(x) > 8], fmt) / infinity_ordinal(fmt)
+    assert outside.min() < -0.985
+    assert outside.max() > 0.985
     for side in (outside[outside < 0], outside[outside > 0]):
-        assert np.diff(side).max() < 20_000
+        assert np.diff(side).max() < 0.02
 
 
 @pytest.mark.parametrize("name", ["float64", "float16"])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from gradcheck_suite.engine import collect, document, environment
 from gradcheck_suite.engine.document import op_infos
 from gradcheck_suite.ops.registry import registry
 from gradcheck_suite.options import Settings
+from gradcheck_suite.results import Curve, Finding, Result
 
 
 def test_the_environment_names_torch_the_threshold_and_a_key() -> None:
@@ -31,3 +34,23 @@ def test_an_interrupted_run_says_so() -> None:
     made = document([], [], Settings(), complete=False)
     assert not made.complete
     assert made.tool["version"]
+
+
+def test_pictures_are_kept_of_the_first_variant_and_of_what_is_wrong() -> None:
+    """Most of a document would be curves of variants that nobody opens."""
+    curve = Curve(probe="input", x=(0.0,), got=(0.0,), exact=(0.0,), ulp=(0.0,))
+    bad = Finding(id="f", kind="nan", severity="critical")
+    remark = Finding(id="r", kind="inaccurate", severity="info", reason="ill-conditioned")
+    shared = Result(
+        id="", op="a", callable="a", dtype="float32", direction="forward", verdict="ok", curve=curve
+    )
+    given = [
+        replace(shared, id="first"),
+        replace(shared, id="quiet", variant={"beta": 2}, other_curves=(curve,), findings=(remark,)),
+        replace(shared, id="wrong", variant={"beta": 3}, findings=(bad,)),
+        replace(shared, id="first of another", op="b", variant={"beta": 2}),
+    ]
+    made = document([], given, Settings())
+    assert [r.id for r in made.results if r.curve] == ["first", "wrong", "first of another"]
+    assert made.results[1].other_curves == ()
+    assert made.results[1].findings == (remark,)

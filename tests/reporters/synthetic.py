@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from gradcheck_suite.results import (
     DIRECTIONS,
     DTYPES,
-    ORDINAL_SCALE,
     Curve,
     Document,
     Finding,
@@ -93,21 +92,6 @@ def round_to(values: Floats, dtype: str) -> Floats:
         bits = values.astype(np.float32).view(np.uint32)
         rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)
         return np.asarray(rounded.astype(np.uint32).view(np.float32), dtype=np.float64)
-
-
-def positions(values: Floats, dtype: str) -> NDArray[np.int64]:
-    """Float ordinals scaled so that inf stands at ORDINAL_SCALE."""
-    octaves = 2 * EMAX[dtype] + 1
-    size = np.abs(values)
-    mantissa, exponent = np.frexp(size)
-    place = np.where(
-        exponent - 1 < 1 - EMAX[dtype],
-        np.ldexp(np.minimum(size, 1.0), EMAX[dtype] - 1),
-        exponent - 1 + EMAX[dtype] + 2 * mantissa - 1,
-    )
-    return np.asarray(
-        np.rint(np.sign(values) * np.minimum(place / octaves, 1.0) * ORDINAL_SCALE), dtype=np.int64
-    )
 
 
 def abscissae(dtype: str, count: int) -> Floats:
@@ -211,12 +195,10 @@ def toy_curve(probe: str, dtype: str, x: Floats, got: Floats, exact: Floats, ulp
     def column(values: Floats) -> tuple[float | None, ...]:
         return tuple(None if math.isnan(v) else float(v) for v in values)
 
-    places = tuple(int(p) for p in positions(x, dtype))
     nan_is_inf = np.where(np.isnan(ulp) & ~np.isnan(exact), np.inf, ulp)
     return Curve(
         probe=probe,
         x=tuple(map(float, x)),
-        ordinal=places,
         got=column(got),
         exact=column(exact),
         ulp=column(nan_is_inf),

@@ -14,9 +14,7 @@ from gradcheck_suite.results import Curve, Grid
 def curve(*, ulp: list[float | None], got: list[float | None] | None = None, probe: str = "input") -> Curve:
     n = len(ulp)
     exact = tuple(float(i) for i in range(n))
-    return Curve(
-        probe=probe, x=exact, ordinal=(0,) * n, exact=exact, got=tuple(got) if got else exact, ulp=tuple(ulp)
-    )
+    return Curve(probe=probe, x=exact, exact=exact, got=tuple(got) if got else exact, ulp=tuple(ulp))
 
 
 def test_the_highest_errors_survive_thinning() -> None:

@@ -152,9 +152,7 @@ def test_curves_are_packed_with_what_pictures_need() -> None:
 def test_the_largest_floats_can_be_drawn() -> None:
     largest = 1.7976931348623157e308
     column = (-largest, None, float("inf"), largest)
-    curve = Curve(
-        probe="x", x=(-largest, 0.0, 1.0, largest), ordinal=(0, 1, 2, 3), got=column, exact=column, ulp=column
-    )
+    curve = Curve(probe="x", x=(-largest, 0.0, 1.0, largest), got=column, exact=column, ulp=column)
     result = Result(
         id="a", op="a", callable="a", dtype="float64", direction="forward", verdict="ok", curve=curve
     )

@@ -144,7 +144,7 @@ def test_severity_comes_before_everything_and_new_before_known() -> None:
 
 def test_what_stays_fixed_along_a_curve_fits_one_line() -> None:
     def held(**fixed: Any) -> str:
-        empty = Curve(probe="input", x=(), ordinal=(), got=(), exact=(), ulp=(), fixed=fixed)
+        empty = Curve(probe="input", x=(), got=(), exact=(), ulp=(), fixed=fixed)
         return regions.held_text(empty)
 
     assert held() == ""
