@@ -173,6 +173,18 @@ def _integer(text: str) -> int:
         raise ValueError("a whole number is needed, such as 0") from None
 
 
+def _reference(text: str) -> str:
+    # Loaded only where somebody asks: this module serves every pytest run.
+    from gradcheck_suite.formula.balls import CERTIFIED
+
+    if text == "arb" and not CERTIFIED:
+        raise ValueError(
+            "needs python-flint, which cannot be imported; install it with: pip install 'python-flint>=0.7', "
+            "or leave the option out, and mpmath alone decides"
+        )
+    return text
+
+
 OPTIONS: Final = (
     Option(
         name="ops", kind="list", metavar="LIST", noun="op",
@@ -203,7 +215,9 @@ OPTIONS: Final = (
     ),
     Option(
         name="reference", kind="value", metavar="NAME", noun="reference", choices=REFERENCES,
-        help="what decides: arb (certified enclosures, the default) or mpmath (uncertified)",
+        convert=_reference,
+        help="what decides: arb (certified enclosures, the default) or mpmath (uncertified, and all there is "
+        "without python-flint)",
     ),
     Option(
         name="budget", kind="value", metavar="SIZE", noun="budget", choices=BUDGETS,

@@ -51,18 +51,22 @@ def run(arguments: argparse.Namespace) -> int:
     registry = open_registry(settings)
 
     from gradcheck_suite import engine
+    from gradcheck_suite.formula.arithmetic import reference, uncertified
 
     op = registry.get(arguments.op)
     overrides = suited(op, typed)
-    explained = engine.explain(
-        op,
-        _point(op, inputs),
-        dtype=arguments.dtype,
-        variant=overrides,
-        settings=settings,
-        directions=settings.directions,
-    )
-    print("\n".join(_lines(f"{op.label({**op.variants[0], **overrides})} in {arguments.dtype}", explained)))
+    title = f"{op.label({**op.variants[0], **overrides})} in {arguments.dtype}"
+    with reference(settings.reference):
+        explained = engine.explain(
+            op,
+            _point(op, inputs),
+            dtype=arguments.dtype,
+            variant=overrides,
+            settings=settings,
+            directions=settings.directions,
+        )
+        title += " (uncertified: mpmath alone)" if uncertified() else ""
+    print("\n".join(_lines(title, explained)))
     return _exit_code(explained, settings)
 
 

@@ -47,11 +47,13 @@ def run(arguments: argparse.Namespace) -> int:
 
     from gradcheck_suite.engine.audit import audit
     from gradcheck_suite.engine.calls import Raised, Unsupported
+    from gradcheck_suite.formula.arithmetic import reference
 
     op = registry.get(arguments.op)
     dtypes = _dtypes(op, settings.dtypes if arguments.dtypes is not None else _USUAL)
     try:
-        verdicts = list(audit(op, dtypes, settings))
+        with reference(settings.reference):
+            verdicts = list(audit(op, dtypes, settings))
     except (Raised, Unsupported) as error:
         raise UsageError(f"{op.name} cannot be audited, for it does not work itself: {error}") from error
     for line in _lines(op, dtypes, verdicts):

@@ -62,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments)
+    _require_flint()
     require_writable(settings)
     registry = open_registry(settings)
     op, variant = _variant(registry.get(arguments.op), arguments.overrides)
@@ -81,6 +82,16 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(str(error)) from error
     _tell(_document(cases, results, settings, known), results, settings)
     return FOUND if gate.at_or_above(results, settings.fail_on or "never") else DONE
+
+
+def _require_flint() -> None:
+    from gradcheck_suite.formula.balls import CERTIFIED
+
+    if not CERTIFIED:
+        raise UsageError(
+            "a sweep needs the Taylor covers of python-flint, which cannot be imported; install it with: "
+            "pip install 'python-flint>=0.7', or sample the op with 'gradcheck report'"
+        )
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:

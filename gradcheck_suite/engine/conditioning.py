@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from flint import arb
 
 from gradcheck_suite.floats import Exact, Format, round_exact, round_to
+from gradcheck_suite.formula.balls import arb
 from gradcheck_suite.formula.evaluate import Formula, enclose, to_exact
 from gradcheck_suite.formula.tape import Objects, elementwise
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from gradcheck_suite.floats import Format
-from gradcheck_suite.formula import taylor
+from gradcheck_suite.formula.arithmetic import uncertified
 from gradcheck_suite.formula.cover import HALF, Cover
 from gradcheck_suite.formula.points import bind
 from gradcheck_suite.ops.record import Op
@@ -23,13 +23,13 @@ _DEGREES: Final = (10, 10, 12)
 def cover_for(
     op: Op, variant: Mapping[str, Any], fmt: Format, *, points: int, order: int, settings: Settings
 ) -> Cover | None:
-    """The cover for that many points with derivatives up to `order`; None where there is none or it would not
-    pay.
+    """The cover for that many points with derivatives up to `order`; None where there is none, where mpmath
+    alone decides, or where it would not pay.
 
     It serves both 16-bit formats.  What is evaluated at fewer points, or in wider formats, never depends on
     whether a cover happens to be known.
     """
-    if points < ENOUGH or fmt.bits != 16 or len(op.inputs) != 1 or op.extras:
+    if uncertified() or points < ENOUGH or fmt.bits != 16 or len(op.inputs) != 1 or op.extras:
         return None
     twice = "double-backward" in settings.directions and "double-backward" in op.directions
     found = _half_cover(op, tuple(sorted(variant.items())), max(order, 2 if twice else 1))
@@ -38,6 +38,9 @@ def cover_for(
 
 @lru_cache(maxsize=2)
 def _half_cover(op: Op, variant: tuple[tuple[str, Any], ...], order: int) -> Cover:
+    # Needs python-flint, which an uncertified run does without.
+    from gradcheck_suite.formula import taylor
+
     chosen = dict(variant)
     formula = bind(op.formula, op.params(chosen), op.reals(chosen))
     return taylor.build(formula, HALF, order=order, degree=_DEGREES[order])

@@ -21,6 +21,7 @@ from gradcheck_suite.engine.covers import cover_for
 from gradcheck_suite.engine.joint import outside_jointly
 from gradcheck_suite.engine.judge import Verdicts, judge
 from gradcheck_suite.floats import Exact, Format, format_of
+from gradcheck_suite.formula.arithmetic import uncertified
 from gradcheck_suite.formula.cover import Cover
 from gradcheck_suite.formula.covered import covered_points
 from gradcheck_suite.formula.points import Points, bind, exact_points
@@ -122,8 +123,10 @@ class Subject:
         special = landmarks.around(list(self.op.landmarks(self.params)), self.fmt)
         count = BUDGETS[self.settings.budget]
         sample = pointwise.sample(self.fmt, special, count, self.settings.seed)
-        if self.order > 1 and len(sample) > 4 * count and self._cover(len(sample), self.order) is None:
-            # One by one, second derivatives cost four times the rest: strata and landmarks suffice for them.
+        slow = self.order > 1 or uncertified()
+        if slow and len(sample) > 4 * count and self._cover(len(sample), self.order) is None:
+            # One by one, second derivatives and mpmath cost several times the rest: strata and landmarks
+            # suffice for them.
             keep = np.zeros(len(sample), dtype=bool)
             keep[:: len(sample) // count] = True
             keep |= np.isin(sample, special) | ~np.isfinite(sample)

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from flint import arb
 
 from gradcheck_suite.engine.conditioning import units, widened
 from gradcheck_suite.floats import Exact, Format, round_exact
@@ -24,6 +23,7 @@ from gradcheck_suite.formula.arrays import (
     enclose,
     evaluate,
 )
+from gradcheck_suite.formula.balls import arb
 from gradcheck_suite.formula.evaluate import start_precision
 from gradcheck_suite.formula.fields import ARB
 from gradcheck_suite.formula.sensitivities import sensitivities

@@ -33,7 +33,7 @@ from gradcheck_suite.engine.reproducers import Shown, reproducer
 from gradcheck_suite.engine.rowrun import columns_of, row_subject, run_rows
 from gradcheck_suite.engine.rows import RowSubject
 from gradcheck_suite.floats import hex_of, round_exact
-from gradcheck_suite.formula.arithmetic import reference
+from gradcheck_suite.formula.arithmetic import reference, uncertified
 from gradcheck_suite.ops.record import Op
 from gradcheck_suite.options import Settings
 from gradcheck_suite.results import Finding, Result, Witness, Worst
@@ -54,12 +54,12 @@ def run_case(case: Case, settings: Settings) -> list[Result]:
     if reason:
         return unjudged(case, "unsupported", reason)
     with reference(settings.reference):
-        return [_labelled(result, settings) for result in _run_whole(case, settings)]
+        return [_labelled(result) for result in _run_whole(case, settings)]
 
 
-def _labelled(result: Result, settings: Settings) -> Result:
+def _labelled(result: Result) -> Result:
     """Results of mpmath alone say so."""
-    if settings.reference == "arb":
+    if not uncertified():
         return result
     return dataclasses.replace(
         result, note="; ".join(n for n in (result.note, "uncertified: mpmath alone") if n)

@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from flint import arb
 
 from gradcheck_suite.engine.nearest import Fit, chebyshev
 from gradcheck_suite.engine.rowconditioning import COTANGENT, DIRECTION, Signs, move
 from gradcheck_suite.floats import Exact, Format
 from gradcheck_suite.formula.arrays import Problem, Wanted, evaluate
+from gradcheck_suite.formula.balls import arb
 from gradcheck_suite.formula.fields import ARB
 from gradcheck_suite.formula.tape import Objects
 

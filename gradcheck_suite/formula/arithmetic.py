@@ -1,8 +1,9 @@
 """Which arithmetic is the reference: certified arb balls, or mpmath alone, which states no error bound.
 
 Everything that asks for balls goes through `derivatives` (points) or `evaluate` (whole samples).  Inside
-`reference("mpmath")` both compute by mpmath, at a precision that covers the cancellation that the inputs' exponents
-allow, and hand the results over as balls of radius 0: what follows is then labelled uncertified.
+`reference("mpmath")`, and wherever python-flint is missing, both compute by mpmath, at a precision that covers the
+cancellation that the inputs' exponents allow, and hand the results over as balls of radius 0: what follows is then
+labelled uncertified.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from flint import arb
 
+from gradcheck_suite.formula.balls import CERTIFIED, arb
 from gradcheck_suite.formula.tape import Objects, elementwise
 
-_CHOSEN: ContextVar[str] = ContextVar("reference", default="arb")
+_CHOSEN: ContextVar[str] = ContextVar("reference", default="arb" if CERTIFIED else "mpmath")
 
 _STEP = 400
 # Precisions are shared by points: the least is 400 bits, and four more per binade of the inputs, rounded up to this.
@@ -26,8 +27,8 @@ _STEP = 400
 
 @contextmanager
 def reference(name: str) -> Iterator[None]:
-    """Judge by "arb" or by "mpmath" alone inside the block."""
-    token = _CHOSEN.set(name)
+    """Judge by "arb", where there is python-flint, or by "mpmath" alone inside the block."""
+    token = _CHOSEN.set(name if CERTIFIED else "mpmath")
     try:
         yield
     finally:

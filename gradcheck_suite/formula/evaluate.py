@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from flint import arb
 
 from gradcheck_suite.floats import Exact, Format
 from gradcheck_suite.formula.arithmetic import precisions, to_balls, uncertified
+from gradcheck_suite.formula.balls import arb
 from gradcheck_suite.formula.context import Context
 from gradcheck_suite.formula.dual import Dual, DualField
 from gradcheck_suite.formula.fields import ARB, MPMATH, Field

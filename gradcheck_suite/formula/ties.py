@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from flint import arb
 
 from gradcheck_suite.floats import Exact
+from gradcheck_suite.formula.balls import arb
 from gradcheck_suite.formula.evaluate import Formula, derivatives
 from gradcheck_suite.formula.fields import ARB
 from gradcheck_suite.formula.tape import Objects, elementwise

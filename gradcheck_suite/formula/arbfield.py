@@ -1,0 +1,215 @@
+"""Balls of arb, from python-flint, as a field: the arithmetic that certifies what it computes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from flint import arb
+from flint import ctx as _flint
+
+from gradcheck_suite.formula.fields import UNDECIDED
+
+
+class ArbField:
+    """Rigorous ball arithmetic (Johansson 2017, "Arb: efficient arbitrary-precision midpoint-radius interval
+    arithmetic"); the working precision is the caller's `precision(bits)` context."""
+
+    name = "arb"
+    zero = arb(0)
+    one = arb(1)
+    nan = arb("nan")
+    inf = arb("inf")
+
+    @staticmethod
+    @contextmanager
+    def precision(bits: int) -> Iterator[None]:
+        """Work at `bits` bits inside the block."""
+        before = _flint.prec
+        _flint.prec = bits
+        try:
+            yield
+        finally:
+            _flint.prec = before
+
+    @property
+    def pi(self) -> arb:
+        return arb.pi()
+
+    @staticmethod
+    def number(value: Any) -> arb:
+        """The exact value of an int, a float (as binary64) or an arb; infinities and NaN included."""
+        return value if isinstance(value, arb) else arb(value)
+
+    @staticmethod
+    def decimal(text: str) -> arb:
+        return arb(text)
+
+    @staticmethod
+    def div(a: arb, b: arb) -> arb:
+        return a / b
+
+    @staticmethod
+    def sign(a: arb) -> int:
+        if a > 0:
+            return 1
+        if a < 0:
+            return -1
+        return 0 if a == 0 else UNDECIDED
+
+    @staticmethod
+    def compare(a: arb, b: arb) -> int:
+        if a > b:
+            return 1
+        if a < b:
+            return -1
+        return 0 if a == b else UNDECIDED
+
+    @staticmethod
+    def union(a: arb, b: arb) -> arb:
+        return a.union(b)
+
+    @staticmethod
+    def is_zero(a: arb) -> bool:
+        return bool(a.is_zero())
+
+    @staticmethod
+    def is_nan(a: arb) -> bool:
+        return bool(a.is_nan())
+
+    @staticmethod
+    def approx(a: arb) -> float:
+        """A binary64 number near the midpoint; for choosing shifts and signs, never for a verdict."""
+        return float(a.mid())
+
+    @staticmethod
+    def centre(a: arb) -> arb:
+        """The exact number in the middle of the ball."""
+        return a.mid()
+
+    floor = staticmethod(arb.floor)
+    exp = staticmethod(arb.exp)
+    expm1 = staticmethod(arb.expm1)
+    sqrt = staticmethod(arb.sqrt)
+    erf = staticmethod(arb.erf)
+    erfc = staticmethod(arb.erfc)
+    sin = staticmethod(arb.sin)
+    cos = staticmethod(arb.cos)
+    lgamma = staticmethod(arb.lgamma)
+    digamma = staticmethod(arb.digamma)
+
+    @staticmethod
+    def tanh(a: arb) -> arb:
+        return a.tanh() if a.is_finite() else arb(1 if a > 0 else -1) if a == a else arb("nan")
+
+    @staticmethod
+    def trigamma(a: arb) -> arb:
+        return arb(2).zeta(a)
+
+    @staticmethod
+    def log(a: arb) -> arb:
+        return arb("-inf") if a.is_zero() else a.log()
+
+    @staticmethod
+    def log1p(a: arb) -> arb:
+        return arb("-inf") if a == -1 else a.log1p()
+
+    @staticmethod
+    def sech2(a: arb) -> arb:
+        # 1 - tanh^2 loses 2|x|/ln 2 bits; this form loses none.
+        e = (-2 * abs(a)).exp()
+        return 4 * e / (1 + e) ** 2
+
+    @staticmethod
+    def sigmoid(a: arb) -> arb:
+        if a < 0:
+            e = a.exp()
+            return e / (1 + e)
+        return 1 / (1 + (-a).exp())
+
+    @staticmethod
+    def softplus(a: arb) -> arb:
+        if a > 0:
+            return a + (-a).exp().log1p()
+        return a.exp().log1p()
+
+    @staticmethod
+    def gauss(a: arb) -> arb:
+        return (-(a * a)).exp()
+
+    @staticmethod
+    def erfinv(a: arb) -> arb:
+        if a == 1 or a == -1:
+            return arb("inf") if a > 0 else arb("-inf")
+        return a.erfinv() if abs(a) < 1 else arb("nan")
+
+    @staticmethod
+    def erfcinv(a: arb) -> arb:
+        if a == 0 or a == 2:
+            return arb("inf") if a == 0 else arb("-inf")
+        return a.erfcinv() if a > 0 and a < 2 else arb("nan")
+
+    # e^(x^2) erfc x = U(1/2, 1/2, x^2)/sqrt(pi) for x > 0 (NIST DLMF 7.11.5, 13.6.8) loses no digits in the
+    # tail, nor do its derivatives by dU(a, b, z)/dz = -a U(a+1, b+1, z) (DLMF 13.3.22); x < 0 follows from
+    # erfc(-x) = 2 - erfc x.
+    @staticmethod
+    def erfcx(a: arb) -> arb:
+        if a > 1:
+            return (a * a).hypgeom_u(_HALF, _HALF) / arb.pi().sqrt()
+        return (a * a).exp() * a.erfc()
+
+    @classmethod
+    def erfcx1(cls, a: arb) -> arb:
+        if a > 1:
+            return -a * (a * a).hypgeom_u(3 * _HALF, 3 * _HALF) / arb.pi().sqrt()
+        return 2 * a * cls.erfcx(a) - 2 / arb.pi().sqrt()
+
+    @classmethod
+    def erfcx2(cls, a: arb) -> arb:
+        if a > 1:
+            z = a * a
+            tail = 3 * z * z.hypgeom_u(5 * _HALF, 5 * _HALF) - z.hypgeom_u(3 * _HALF, 3 * _HALF)
+            return tail / arb.pi().sqrt()
+        return 2 * cls.erfcx(a) + 2 * a * cls.erfcx1(a)
+
+    @staticmethod
+    def sinc(a: arb) -> arb:
+        return a.sinc_pi()
+
+    @staticmethod
+    def sinc1(a: arb) -> arb:
+        if abs(a) < _SERIES_BELOW:
+            return _sinc_series(a, 1)
+        return (a.cos_pi() - a.sinc_pi()) / a
+
+    @classmethod
+    def sinc2(cls, a: arb) -> arb:
+        if abs(a) < _SERIES_BELOW:
+            return _sinc_series(a, 2)
+        return -(arb.pi() ** 2) * a.sinc_pi() - 2 * cls.sinc1(a) / a
+
+
+_HALF = arb(1) / 2
+# Below this the closed forms of the derivatives of sin(pi x)/(pi x) cancel.
+_SERIES_BELOW = arb(1) / 8
+
+
+def _sinc_series(a: arb, order: int) -> arb:
+    """The derivative of sum_n (-1)^n (pi a)^(2n) / (2n+1)!, term by term; |a| < 1/8.
+
+    The terms alternate and fall by more than two thirds each, so that the first one left out bounds the rest.
+    """
+    square = (arb.pi() * a) ** 2
+    power = arb.pi() ** 2 * (a if order == 1 else arb(1))
+    total, factorial, n = arb(0), 6, 1
+    while True:
+        weight = 2 * n if order == 1 else 2 * n * (2 * n - 1)
+        term = power * weight / factorial
+        # A ball around 0 never passes the first test; by n = prec its terms are far below its radius.
+        if abs(term) < abs(total) * arb((1, -_flint.prec - 10)) or term == 0 or n > _flint.prec:
+            return total + arb(0, abs(term).upper())
+        total += -term if n % 2 else term
+        power *= square
+        factorial *= (2 * n + 2) * (2 * n + 3)
+        n += 1
