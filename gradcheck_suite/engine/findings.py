@@ -15,6 +15,7 @@ from gradcheck_suite.engine.clusters import clusters, worst_member
 from gradcheck_suite.engine.judge import KINDS, REASONS, SEVERITIES, Verdicts
 from gradcheck_suite.floats import Format, to_ordinal
 from gradcheck_suite.inputs.targets import Line
+from gradcheck_suite.results import Finding
 
 Floats = npt.NDArray[np.float64]
 
@@ -165,3 +166,16 @@ def _interval(
         hi_exact=clean and (last == size - 1 or bool(ordinals[last + 1] - ordinals[last] <= 1)),
         share=len(members) / (last - first + 1),
     )
+
+
+def distinct(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Number the findings of a result that would share an id: links and baselines know them by it.
+
+    Ids name no ends, so that they stay stable when an end moves.
+    """
+    seen: dict[str, int] = {}
+    named = []
+    for f in findings:
+        seen[f.id] = seen.get(f.id, 0) + 1
+        named.append(f if seen[f.id] == 1 else replace(f, id=f"{f.id}.{seen[f.id]}"))
+    return tuple(named)

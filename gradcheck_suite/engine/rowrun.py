@@ -19,6 +19,7 @@ from gradcheck_suite.engine.availability import unjudged
 from gradcheck_suite.engine.calls import Raised, Unsupported
 from gradcheck_suite.engine.cases import Case
 from gradcheck_suite.engine.conduct import with_conduct
+from gradcheck_suite.engine.findings import distinct
 from gradcheck_suite.engine.judge import KINDS, REASONS, SEVERITIES
 from gradcheck_suite.engine.paths import ONE_BY_ONE, TRANSFORMS, expanded
 from gradcheck_suite.engine.profiles import key_of
@@ -434,7 +435,7 @@ class RowRunner:
             correctly_rounded=float(correct[judged].mean()) if len(errors) else None,
             worst=self._worst(main) if len(errors) else None,
             note=note,
-            findings=findings,
+            findings=distinct(findings),
             curve=row_curve(self.subject, self.column),
         )
 

@@ -22,7 +22,7 @@ from gradcheck_suite.engine.confirm import Confirmed, confirm
 from gradcheck_suite.engine.curves import curves
 from gradcheck_suite.engine.differences import Difference, difference, summary
 from gradcheck_suite.engine.exploring import Explored, explore
-from gradcheck_suite.engine.findings import Group, Interval
+from gradcheck_suite.engine.findings import Group, Interval, distinct
 from gradcheck_suite.engine.grids import grid
 from gradcheck_suite.engine.paths import TRANSFORMS, expanded
 from gradcheck_suite.engine.paths import shown as shown_path
@@ -155,9 +155,9 @@ class CaseRunner:
     def _of(self, sources: list[Source], explored: list[Explored]) -> list[Finding]:
         """One finding for each region of each source."""
         return [
-            finding
+            self._finding(e.judged, group, s.path)
             for s, e in zip(sources, explored, strict=True)
-            for finding in _distinct([self._finding(e.judged, group, s.path) for group in e.groups])
+            for group in e.groups
         ]
 
     def _finding(self, judged: Judged, group: Group, path: str) -> Finding:
@@ -411,7 +411,7 @@ class CaseRunner:
             correctly_rounded=float(correct[judged].mean()) if len(errors) else None,
             worst=self._worst(seen) if len(errors) else None,
             note=note,
-            findings=findings,
+            findings=distinct(findings),
             curve=drawn[0] if drawn else None,
             other_curves=drawn[1:],
             grid=grid(self.subject, self.column) if self._is_first_variant else None,
@@ -447,16 +447,6 @@ class CaseRunner:
             "direction": case.direction,
             "wrt": self.wrt,
         }
-
-
-def _distinct(findings: list[Finding]) -> list[Finding]:
-    """Number the findings that would share an id, so that ids stay stable when an end moves."""
-    seen: dict[str, int] = {}
-    named = []
-    for f in findings:
-        seen[f.id] = seen.get(f.id, 0) + 1
-        named.append(f if seen[f.id] == 1 else dataclasses.replace(f, id=f"{f.id}.{seen[f.id]}"))
-    return named
 
 
 def _side(first: float, last: float) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from gradcheck_suite.engine.cases import Case
-from gradcheck_suite.engine.findings import Group, Interval, grouped
+from gradcheck_suite.engine.findings import Group, Interval, distinct, grouped
 from gradcheck_suite.engine.judge import KINDS, REASONS, SEVERITIES
 from gradcheck_suite.engine.pointwise import Judged, Subject
 from gradcheck_suite.engine.run import CaseRunner, run_case
@@ -58,7 +57,7 @@ def swept(case: Case, summary: Summary, settings: Settings, *, seconds: float) -
         worst=worst,
         histogram=histogram(summary),
         note=note,
-        findings=_numbered(findings),
+        findings=distinct(findings),
     )
 
 
@@ -137,13 +136,3 @@ def _worst(runner: CaseRunner, ordinal: int) -> Worst:
     judged = _judged(runner, from_ordinal([ordinal], runner.subject.fmt))
     witness, _ = runner._witness(judged, 0)
     return Worst(inputs=witness.inputs, got=witness.got, exact=witness.exact, ulp=witness.ulp)
-
-
-def _numbered(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Findings that would share an id are told apart by numbers."""
-    seen: dict[str, int] = {}
-    named = []
-    for f in findings:
-        seen[f.id] = seen.get(f.id, 0) + 1
-        named.append(f if seen[f.id] == 1 else dataclasses.replace(f, id=f"{f.id}.{seen[f.id]}"))
-    return tuple(named)
