@@ -14,6 +14,8 @@ from gradcheck_suite.results import Curve, Grid
 _DIGITS: Final = {"float64": 9, "float32": 9, "float16": 5, "bfloat16": 4}
 _SAME: Final = 2e-5  # relative: what a picture of four digits cannot tell apart
 
+_FORMATS: Final = tuple(f"%.{digits}g" for digits in range(18))  # a page rounds half a million numbers
+
 Axis = tuple[str, tuple[float, ...]]
 
 
@@ -89,7 +91,7 @@ def number(value: float | None, digits: int) -> Any:
         return None
     if value in (math.inf, -math.inf):
         return "inf" if value > 0 else "-inf"
-    rounded = float(f"{value:.{digits}g}")
+    rounded = float(_FORMATS[digits] % value)
     if rounded in (math.inf, -math.inf):
         return value  # float64's largest numbers would round up to inf
     return int(rounded) if rounded.is_integer() and abs(rounded) < 1e15 else rounded

@@ -28,9 +28,11 @@ def render_html(document: Document) -> str:
     rows = sorted(summary.rows(document), key=Row.weight)
     # Without a baseline everything is new, and saying so says nothing.
     baselined = any(f.status == "known" for r in document.results for f in r.findings)
+    groups = regions.groups(document.results)[:_LISTED]
     page = template("index.html.j2").render(
         document=document,
-        groups=regions.groups(document.results)[:_LISTED],
+        groups=groups,
+        named_in=[finding for group in groups for _, finding in group.by_dtype],
         where=_where_lines,
         rows=rows,
         glance=_glance(document, rows),

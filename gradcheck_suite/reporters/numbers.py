@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, Final
 
 # Bits of the significand, the hidden one included, and the largest exponent, of each format.
 PRECISION: Final = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
 EMAX: Final = {"float64": 1023, "float32": 127, "float16": 15, "bfloat16": 127}
+
+_ROWS, _ENTRIES = 3, 8  # of an array, as many as a reader takes in
+_NEARLY: Final = 2.0**-0.25  # of the largest finite float
+_ROUNDS_UP: Final = 1.79e308  # beyond, three digits would state more than the largest float64
 
 
 def ulp_text(ulp: float | None) -> str:
@@ -33,6 +38,7 @@ def value_of(text: str | None) -> float:
         return math.nan
 
 
+@functools.lru_cache(maxsize=20_000)
 def decimal(text: str | None, digits: int = 6) -> str:
     """A hex string as a short decimal: rounded to `digits`, exact where that takes no more."""
     if text is None:
@@ -60,10 +66,18 @@ def _exponent(text: str) -> str:
     return f"{mantissa}e{int(exponent)}"
 
 
-def interval(lo: str | None, hi: str | None, name: str = "x", dtype: str = "float64") -> str:
-    """The interval between two hex strings as a condition on `name`: "x ≥ 88.7229", "-5.2 ≤ x ≤ -4.1".
+def interval(
+    lo: str | None,
+    hi: str | None,
+    name: str = "x",
+    dtype: str = "float64",
+    *,
+    exact: tuple[bool, bool] = (True, True),
+) -> str:
+    """The interval between two hex strings as a condition on `name`: "x ≥ 88.7228", "-5.2 ≤ x ≤ -4.1".
 
-    An end at or beyond the largest finite float of `dtype` is no bound that a reader needs.
+    An end at or beyond the largest finite float of `dtype` is no bound that a reader needs; nor is one close to
+    it that is not `exact`, for there a sample ended.
     """
     if lo is None or hi is None:
         return "every input"
@@ -71,13 +85,19 @@ def interval(lo: str | None, hi: str | None, name: str = "x", dtype: str = "floa
     if math.isnan(low) or math.isnan(high):
         return f"{name} = NaN" if math.isnan(low) and math.isnan(high) else f"{name} from {lo} to {hi}"
     if low == high:
-        return f"{name} = {short(low)}"
+        return f"{name} = {_end(low)}"
     # As an end of an interval, -0 is no other number than 0.
     low, high = low + 0.0, high + 0.0
-    largest = largest_finite(dtype)
-    if high >= largest:
-        return f"every {name}" if low <= -largest else f"{name} ≥ {short(low)}"
-    return f"{name} ≤ {short(high)}" if low <= -largest else f"{short(low)} ≤ {name} ≤ {short(high)}"
+    least, most = (largest_finite(dtype) * (1.0 if sure else _NEARLY) for sure in exact)
+    if high >= most:
+        return f"every {name}" if low <= -least else f"{name} ≥ {_end(low)}"
+    return f"{name} ≤ {_end(high)}" if low <= -least else f"{_end(low)} ≤ {name} ≤ {_end(high)}"
+
+
+def _end(value: float) -> str:
+    """The end of an interval: six digits, three of a power of ten, for there nobody reads more."""
+    text = short(value)
+    return short(value, 3) if "e" in text and short(value, 3) != "inf" and abs(value) < _ROUNDS_UP else text
 
 
 def largest_finite(dtype: str) -> float:
@@ -92,12 +112,13 @@ def hex_text(text: str) -> str:
 
 
 def _list_text(value: list[Any]) -> str:
-    """A nested list in decimals, at most eight entries of each list."""
+    """A nested list in decimals, at most eight entries of the innermost lists and three of the others."""
+    room = _ROWS if any(isinstance(v, list) for v in value) else _ENTRIES
     shown = [
         _list_text(v) if isinstance(v, list) else decimal(v) if isinstance(v, str) else str(v)
-        for v in value[:8]
+        for v in value[:room]
     ]
-    return f"[{', '.join(shown)}{', …' if len(value) > 8 else ''}]"
+    return f"[{', '.join(shown)}{', …' if len(value) > room else ''}]"
 
 
 def input_text(value: Any) -> str:

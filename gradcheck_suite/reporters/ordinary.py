@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any, Final
 
 from gradcheck_suite.reporters.numbers import value_of
+from gradcheck_suite.reporters.remembered import remembered
 from gradcheck_suite.results import Finding, Result
 
 SMALLEST: Final = 1e-4
@@ -24,35 +24,13 @@ _FEW: Final = 0.05
 """A share of bad floats so small that an envelope over ordinary inputs says nothing about them."""
 
 
+@remembered
 def is_ordinary(result: Result, finding: Finding) -> bool:
     """Whether a finding shows at ordinary inputs: finite, 0 or from SMALLEST to LARGEST in magnitude.
 
     A finding on a line of floats is ordinary where the line, with all that is fixed along it, passes through
     such inputs; one on a sample where the sample consists of them.
     """
-    return _decided(_Same(result), _Same(finding))
-
-
-class _Same:
-    """A record of a document by its identity: documents hold dicts, which have no hash."""
-
-    __slots__ = ("record",)
-
-    def __init__(self, record: Any) -> None:
-        self.record = record
-
-    def __hash__(self) -> int:
-        return id(self.record)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.record is self.record
-
-
-@lru_cache(maxsize=50_000)
-def _decided(of_result: _Same, of_finding: _Same) -> bool:
-    # A report asks a dozen times of each finding.
-    result: Result = of_result.record
-    finding: Finding = of_finding.record
     if finding.lo is None:
         return True
     if not all(map(_is_usual, _fixed(finding))) or _has_extreme_parameters(result):

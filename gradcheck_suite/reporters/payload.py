@@ -13,7 +13,7 @@ from gradcheck_suite.reporters.numbers import value_of
 from gradcheck_suite.reporters.regions import region_text
 from gradcheck_suite.reporters.sections import Section
 from gradcheck_suite.reporters.summary import Row, cell
-from gradcheck_suite.results import Curve, Result, variant_label
+from gradcheck_suite.results import Curve, Finding, Result, variant_label
 
 # What the page may weigh, and what its parts cost once they are gzipped and a third more for base64 is added.
 PAGE_BYTES: Final = 4_700_000
@@ -55,7 +55,8 @@ def op_payload(section: Section, points: int) -> dict[str, Any]:
         _case(result, html) | {"curves": [packer.pack(result.dtype, curve) for curve in curves]}
         for result, html, curves in zip(results, section.cases, drawn, strict=True)
     ]
-    return {"head": section.head, "answers": section.answers, "cases": cases, "axes": packer.axes}
+    html = {"head": section.head, "answers": section.answers, "about": section.about}
+    return html | {"cases": cases, "axes": packer.axes}
 
 
 def _case(result: Result, html: str) -> dict[str, Any]:
@@ -92,7 +93,15 @@ def _regions(result: Result) -> list[dict[str, Any]]:
             "severity": f.severity,
             "kind": f.kind,
             "text": region_text(f, result.dtype),
+            "on": _on_a_curve(f, result),
         }
         for f in result.findings
         if f.lo is not None
     ]
+
+
+def _on_a_curve(finding: Finding, result: Result) -> bool:
+    """Whether a finding holds on the curve along its probe: there what is fixed has the same values."""
+    curve = next((c for c in (result.curve, *result.other_curves) if c and c.probe == finding.probe), None)
+    known = {} if curve is None else curve.fixed
+    return finding.path == "vector" and all(known.get(k) == v for k, v in finding.fixed.items())

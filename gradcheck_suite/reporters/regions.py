@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from gradcheck_suite.reporters.numbers import EMAX, decimal, input_text, interval, largest_finite, value_of
 from gradcheck_suite.reporters.ordinary import is_ordinary
-from gradcheck_suite.reporters.words import path_words
+from gradcheck_suite.reporters.remembered import remembered
+from gradcheck_suite.reporters.words import FAMILIAR, path_words
 from gradcheck_suite.results import DTYPES, KINDS, Curve, Finding, Result, largest_ulp, severity_rank
 
 # The strip gives most of its width to magnitudes that programs meet, from 1e-4 to 1e4: on the even float line
@@ -25,6 +27,11 @@ _UNUSUAL: Final = 0.3
 _LONGEST_HELD: Final = 120
 _COTANGENTS: Final = {"scaled": "a loss scale", "one-hot": "a one-hot cotangent"}
 _NEARLY_ALL: Final = 0.95  # a share from which on naming it would distract
+COMMONEST: Final = ("float32", "bfloat16", "float16", "float64")
+"""The dtypes by how many programs use them."""
+
+Pair = tuple[Result, Finding]
+
 _TINY, _ORDINARY, _HUGE = 4.0, 34.0, 12.0  # widths on either side of 0
 
 
@@ -66,6 +73,7 @@ def strip_path(findings: Iterable[Finding], dtype: str, *, least: float = 1.6) -
     return "".join(dict.fromkeys(parts))
 
 
+@remembered
 def reach(result: Result, finding: Finding) -> float:
     """How much of the inputs that programs meet a finding spoils, from 0 to 1.
 
@@ -99,6 +107,7 @@ def _short_input(value: Any) -> str:
     return decimal(value) if isinstance(value, str) else input_text(value)
 
 
+@remembered
 def region_text(finding: Finding, dtype: str) -> str:
     """Where a finding holds, as a condition on its probe: "x ≥ 88.7229 with cotangent = 65536".
 
@@ -109,7 +118,7 @@ def region_text(finding: Finding, dtype: str) -> str:
     fixed = ", ".join(_fixed_text(k, v, dtype) for k, v in finding.fixed.items())
     share = f" ({100 * finding.share:.2g} % of them)" if finding.share < _NEARLY_ALL else ""
     path = "" if finding.path == "vector" else f", {path_words(finding.path)}"
-    where = interval(finding.lo, finding.hi, name, dtype)
+    where = interval(finding.lo, finding.hi, name, dtype, exact=(finding.lo_exact, finding.hi_exact))
     return where + (f" with {fixed}" if fixed else "") + share + path
 
 
@@ -135,10 +144,10 @@ class Group:
     op: str
     kind: str
     direction: str
-    members: tuple[tuple[Result, Finding], ...]
+    members: tuple[Pair, ...]
 
     @property
-    def first(self) -> tuple[Result, Finding]:
+    def first(self) -> Pair:
         """The gravest member."""
         return self.members[0]
 
@@ -159,20 +168,20 @@ class Group:
         return max((ulp for ulp in known if ulp is not None), default=None)
 
     @property
-    def places(self) -> list[tuple[str, list[tuple[Result, Finding]]]]:
+    def places(self) -> list[tuple[str, list[Pair]]]:
         """Where the group holds, as text, each with the members of the dtypes that share it."""
-        shared: dict[str, list[tuple[Result, Finding]]] = {}
+        shared: dict[str, list[Pair]] = {}
         for result, finding in self.by_dtype:
             shared.setdefault(region_text(finding, result.dtype), []).append((result, finding))
         return list(shared.items())
 
     @property
-    def by_dtype(self) -> list[tuple[Result, Finding]]:
+    def by_dtype(self) -> list[Pair]:
         """The gravest member of each dtype, in the usual order of dtypes.
 
         Where the group is about ordinary inputs, what a dtype shows at extreme ones would only distract.
         """
-        found: dict[str, tuple[Result, Finding]] = {}
+        found: dict[str, Pair] = {}
         for result, finding in self.members:
             if is_ordinary(result, finding) == self.ordinary:
                 found.setdefault(result.dtype, (result, finding))
@@ -200,14 +209,21 @@ def prominence(
 
 
 def groups(results: Iterable[Result]) -> list[Group]:
-    """Every finding above `info`, gathered by op, kind and direction, most pressing group first."""
-    gathered: dict[tuple[str, str, str], list[tuple[Result, Finding]]] = {}
+    """Every finding above `info`, gathered by op, kind and direction, most pressing group first.
+
+    Of equally grave groups the first of each op come before the second ones, custom ops before torch's, and
+    ops that most programs use before the others: a reader knows whether such a line concerns him.
+    """
+    gathered: dict[tuple[str, str, str], list[Pair]] = {}
     first: dict[str, dict[str, Any]] = {}  # the first variant of each op, and the first input that it has
     main: dict[str, str] = {}
 
-    def pressing(pair: tuple[Result, Finding]) -> tuple[Any, ...]:
+    def usual(pair: Pair) -> bool:
         op, wrt = pair[0].op, pair[0].wrt
-        return prominence(*pair, usual=pair[0].variant == first[op] and wrt in (None, main.get(op)))
+        return pair[0].variant == first[op] and wrt in (None, main.get(op))
+
+    def pressing(pair: Pair) -> tuple[Any, ...]:
+        return prominence(*pair, usual=usual(pair))
 
     for result in results:
         first.setdefault(result.op, result.variant)
@@ -218,7 +234,59 @@ def groups(results: Iterable[Result]) -> list[Group]:
                 key = (result.op, finding.kind, result.direction)
                 gathered.setdefault(key, []).append((result, finding))
     made = [
-        Group(op=op, kind=kind, direction=direction, members=tuple(sorted(m, key=pressing)))
-        for (op, kind, direction), m in gathered.items()
+        (*_led(found, pressing), op, kind, direction) for (op, kind, direction), found in gathered.items()
     ]
-    return sorted(made, key=lambda group: pressing(group.first))
+
+    def weight(group: tuple[tuple[Pair, ...], float, str, str, str]) -> tuple[Any, ...]:
+        lead = group[0][0]
+        return (*_gravity(lead), not usual(lead), -round(group[1], 4), *pressing(lead))
+
+    return _interleaved(
+        Group(op=op, kind=kind, direction=direction, members=members)
+        for members, _, op, kind, direction in sorted(made, key=weight)
+    )
+
+
+def _led(found: list[Pair], pressing: Callable[[Pair], tuple[Any, ...]]) -> tuple[tuple[Pair, ...], float]:
+    """Members in order, but those along one probe first, and how far these reach in all dtypes together.
+
+    It is the probe along which the grave members of most dtypes hold, and of several the one that reaches
+    farthest: numbers along one probe compare.
+    """
+    members = sorted(found, key=pressing)
+    grave = [pair for pair in members if _gravity(pair) == _gravity(members[0])]
+    reached: dict[tuple[Any, ...], dict[str, float]] = {}
+    for pair in grave:
+        by_dtype, (_, _, _, reach_below_0, *_) = reached.setdefault(_along(pair[1]), {}), pressing(pair)
+        by_dtype[pair[0].dtype] = max(by_dtype.get(pair[0].dtype, 0.0), -reach_below_0)
+    probe = max(reached, key=lambda key: (len(reached[key]), sum(reached[key].values())))
+    lead = sorted(
+        (pair for pair in grave if _along(pair[1]) == probe), key=lambda pair: _commonest(pair[0].dtype)
+    )
+    kept = set(map(id, lead))
+    rest = (pair for pair in members if id(pair) not in kept)
+    return (*lead, *rest), sum(reached[probe].values())
+
+
+def _commonest(dtype: str) -> int:
+    return COMMONEST.index(dtype) if dtype in COMMONEST else len(COMMONEST)
+
+
+def _gravity(pair: Pair) -> tuple[bool, int, bool]:
+    return prominence(*pair)[:3]
+
+
+def _along(finding: Finding) -> tuple[Any, ...]:
+    return finding.probe, finding.path, str(finding.fixed.get("cotangent", ""))
+
+
+def _interleaved(ordered: Iterable[Group]) -> list[Group]:
+    """Equally grave groups by how many of their op came before, then by how known the op is, else in order."""
+    seen: Counter[tuple[Any, ...]] = Counter()
+    keyed = []
+    for group in ordered:
+        grave = _gravity(group.first)
+        known = 0 if group.first[0].custom else 1 if group.op in FAMILIAR else 2
+        keyed.append(((*grave, seen[(grave, group.op)], known), group))
+        seen[(grave, group.op)] += 1
+    return [group for _, group in sorted(keyed, key=lambda pair: pair[0])]

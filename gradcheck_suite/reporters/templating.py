@@ -9,7 +9,8 @@ from importlib import resources
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
-from markupsafe import Markup
+from jinja2.utils import url_quote
+from markupsafe import Markup, escape
 
 from gradcheck_suite.reporters import numbers, regions, words
 from gradcheck_suite.results import largest_ulp, variant_label
@@ -32,9 +33,24 @@ def _environment() -> Environment:
         ulp=numbers.ulp_text,
         shown=numbers.input_text,
         hex=numbers.hex_text,
+        urlencode=functools.lru_cache(url_quote),
     )
     made.globals.update(words=words, regions=regions, variant_label=variant_label, largest_ulp=largest_ulp)
+    made.globals.update(inputs=_inputs)
     return made
+
+
+def _inputs(values: dict[str, Any]) -> Markup:
+    """Inputs with their values, and with their names where they are several; here, for a macro takes long."""
+    named = len(values) > 1
+    return Markup(
+        "".join(
+            '<span class="pair">'
+            + (f"<i>{escape(name)}</i> = " if named else "")
+            + f"<code>{escape(numbers.input_text(value))}</code></span>"
+            for name, value in values.items()
+        )
+    )
 
 
 def template(name: str) -> Template:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections import Counter
 from collections.abc import Iterator
@@ -68,25 +69,28 @@ def _worst(worst: list[Group], limit: int, width: int) -> Iterator[str]:
 
 def _group(group: Group, width: int) -> Iterator[str]:
     _, finding = group.first
-    ulp = "" if group.ulp is None else f", {ulp_text(group.ulp)} ULP"
+    ulp = "" if group.ulp is None or math.isinf(group.ulp) else f", {ulp_text(group.ulp)} ULP"
     status = "" if finding.status == "new" else f", {finding.status}"
     where = "" if group.ordinary else ", at extreme inputs"
     head = f"  {finding.severity:<8} {group.op} {group.direction}: {group.kind}{ulp}{where}{status}"
     yield from wrapped(head, width)
-    line = ""
-    for place in _places(group):
-        if line and len(_INDENT) + len(line) + 3 + len(place) > width:
-            yield from wrapped(_INDENT + line + ";", width)
+    line, along = "", ""
+    for place, probe in _places(group):
+        # Lines are shared along one probe only: the numbers of two do not compare.
+        full = len(_INDENT) + len(line) + 3 + len(place) > width
+        if line and (full or probe != along):
+            yield from wrapped(_INDENT + line, width)
             line = ""
         line += ("; " if line else "") + place
+        along = probe
     yield from wrapped(_INDENT + line, width)
 
 
-def _places(group: Group) -> Iterator[str]:
-    """Where a group holds in each dtype, in ASCII: a terminal may not have more."""
+def _places(group: Group) -> Iterator[tuple[str, str]]:
+    """Where a group holds in each dtype, and along which probe, in ASCII: a terminal may not have more."""
     for text, members in group.places:
         dtypes = "every dtype" if len(members) == len(DTYPES) else " ".join(r.dtype for r, _ in members)
-        yield f"{dtypes} {text}".replace("≤", "<=").replace("≥", ">=")
+        yield f"{dtypes} {text}".replace("≤", "<=").replace("≥", ">="), members[0][1].probe
 
 
 def _number(count: int, noun: str) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable
 from typing import Final
 
-from gradcheck_suite.results import Finding, Result
+from gradcheck_suite.results import Finding, Result, variant_label
 
 KINDS: Final = {
     "overflow": "inf or -inf comes out where the exact result is an ordinary number of this dtype.",
@@ -47,6 +48,45 @@ LEVELS: Final = {
     "inconclusive": "could not be decided; not a pass",
     "unsupported": "the op does not exist for this dtype",
 }
+FAMILIAR: Final = frozenset({
+    "relu", "gelu", "silu", "sigmoid", "tanh", "softplus", "elu", "leaky_relu", "mish", "softmax", "log_softmax",
+    "glu", "logsigmoid", "cross_entropy", "nll_loss", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "kl_div",
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "scaled_dot_product_attention", "cosine_similarity",
+    "normalize",
+})  # fmt: skip
+"""Ops that most models contain: of equally grave findings a reader meets these first."""
+
+PROBES: Final = {
+    "gap": "how far the largest entry of a row stands above the others",
+    "ratio": "each entry of the row is this many times the one before it",
+    "scale": "ordinary entries are multiplied by it",
+    "level": "the value that the entries of a row share, or cancel around",
+    "norm": "the length of the vector as a point in space",
+    "gate": "the half of the input that goes through the sigmoid",
+    "ulps apart": "how many floats lie between the entries of two nearly equal vectors",
+    "ratio of scales": "how much larger the first vector is than the second",
+    "factor": "one vector is this many times the other",
+    "masked score": "the score of a key that the mask excludes",
+    "mask": "the size of the entries of a mask that is added",
+    "hard entries": "how many entries are huge, infinite or NaN",
+    "special entries": "how many entries are infinite or NaN",
+    "infinite entries": "how many entries are infinite",
+    "masked entries": "how many entries are masked by -inf",
+    "masked keys": "how many keys the mask excludes",
+    "tied entries": "how many entries share the maximum",
+    "zero vectors": "how many of the vectors are zero",
+    "equal vectors": "how many of the vectors are equal",
+    "ignored": "how many targets are ignored",
+    "spare steps": "time steps beyond those that the target needs",
+    "length": "how many entries a row has",
+    "entries": "how many entries the input has",
+    "batch": "how many samples the input has",
+    "pixels": "how many pixels the image has",
+    "cotangent": "the gradient that arrives from above; it is 1 unless stated",
+    "a loss scale": "a cotangent of 65536 (32768 in float16), as mixed precision starts with",
+}
+"""What the names of probes mean that are not names of arguments."""
+
 REASONS: Final = {
     "ill-conditioned": "a relative change of the inputs in their last digits moves the exact result as far",
     "documented": "the documentation states this deviation",
@@ -69,6 +109,23 @@ def why(finding: Finding, direction: str) -> str:
     if direction != "forward" and finding.kind in GRADIENTS:
         sentences.append(GRADIENTS[finding.kind])
     return " ".join(sentences)
+
+
+def sentence(result: Result, finding: Finding) -> str:
+    """A finding's message without the op and dtype, where it starts with them: a heading has said them."""
+    said = f"{result.op}{variant_label(result.variant)} {result.dtype}: "
+    message = finding.message.removeprefix(said)
+    return message if message == finding.message else message[:1].upper() + message[1:]
+
+
+def terms(findings: Iterable[Finding]) -> list[tuple[str, str]]:
+    """The names in the regions of some findings that need a word, each with it, in order of their use."""
+    used: dict[str, None] = {}
+    for finding in findings:
+        used[finding.probe] = None
+        scaled = finding.fixed.get("cotangent") == "scaled"
+        used |= {"a loss scale" if scaled and name == "cotangent" else name: None for name in finding.fixed}
+    return [(name, PROBES[name]) for name in used if name in PROBES]
 
 
 def definition(text: str) -> str:

@@ -79,6 +79,26 @@ def test_search_finds_an_op_and_the_address_keeps_it(browser: Browser, page: Pat
     browser.wait_for("document.querySelector('#count').textContent === '7 of 7 ops'")
 
 
+def test_a_search_shows_the_row_of_the_op_before_all_and_enter_opens_it(browser: Browser, page: Path) -> None:
+    """Whether an op can be used in float16 is to be seen without scrolling."""
+    browser.open(page)
+    browser.press("/", "/")
+    type_into(browser, "gelu")
+    browser.wait_for("document.querySelector('#count').textContent.startsWith('2 of')")
+    assert ops(browser) == ["gelu", "fused_gelu"]
+    bottom = "document.querySelector('#matrix tbody tr').getBoundingClientRect().bottom"
+    assert browser.evaluate(bottom) < 450
+    assert shown(browser, "#glance-h") == []
+    browser.press("Enter", "\r")
+    opened(browser)
+    assert address(browser) == {"q": "gelu", "op": "gelu"}
+    browser.press("Escape")
+    browser.wait_for("document.querySelector('#op').hidden")
+    browser.click("button[type=reset]")
+    browser.wait_for("!document.querySelector('.glance').hidden")
+    assert browser.evaluate("document.querySelector('#summary').lastElementChild.className") == "ops"
+
+
 @pytest.mark.parametrize(
     ("choices", "expected"),
     [
@@ -134,7 +154,7 @@ def test_an_op_opens_with_its_pictures_and_closes_again(browser: Browser, page: 
     ):
         assert part in text
     assert browser.evaluate("document.querySelectorAll('#case .charts svg .bar').length") >= 1
-    assert browser.evaluate("document.querySelectorAll('#case .charts .exact').length") == 3
+    assert browser.evaluate("document.querySelectorAll('#case .slider .exact').length") == 3
     assert browser.evaluate("document.title").startswith("sigmoid")
     browser.press("Escape")
     browser.wait_for("document.querySelector('#op').hidden")
@@ -166,7 +186,7 @@ def test_the_cursor_follows_mouse_and_arrow_keys(browser: Browser, page: Path) -
     browser.move(*box)
     browser.wait_for(f"{readout} !== {json.dumps(first)}")
     moved = browser.evaluate(readout)
-    assert all(name in moved for name in ("input", "torch", "exact", "error", "ULP"))
+    assert all(name in moved for name in ("input", "computed", "exact", "error", "ULP"))
     browser.evaluate("[...document.querySelectorAll('.slider')].at(-1).focus()")
     browser.press("ArrowRight")
     assert browser.evaluate(readout) != moved

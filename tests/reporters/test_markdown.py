@@ -48,7 +48,7 @@ def test_mentions_and_links_are_defused() -> None:
 def test_the_matrix_and_the_regions_are_there() -> None:
     text = render_markdown(synthetic.document(ops=1, hostile=False, points=60))
     assert "float32: 16.6355 ≤ x ≤ 103.97" in text
-    assert "`pytest --gradcheck gradcheck::sigmoid::float64::backward`" in text
+    assert "`pytest --gradcheck gradcheck::sigmoid::float32::backward`" in text
     assert "## double-backward" in text
     assert re.search(r"\| `sigmoid` \| 🛑 \*\*underflow\*\* ", text)
 

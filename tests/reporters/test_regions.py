@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradcheck_suite.reporters import regions
+from gradcheck_suite.reporters import regions, words
 from gradcheck_suite.results import DTYPES, Curve, Finding, Result
 
 
@@ -152,3 +153,41 @@ def test_what_stays_fixed_along_a_curve_fits_one_line() -> None:
     assert held(input=["x", "-0x1.4p+0"]) == "input = [x, -1.25]"
     assert held(query=[["x", "0x1p+1"], ["0x1p+0", "nan"]]) == "query = [[x, 2], [1, NaN]]"
     assert len(held(input=[["0x1.23456789abcp-3"] * 8] * 8)) == 120
+
+
+def test_an_end_near_the_largest_float_that_is_no_exact_end_is_none() -> None:
+    sampled = dataclasses.replace(finding(88.0, 3.1e38), hi_exact=False)
+    assert regions.region_text(sampled, "float32") == "x ≥ 88"
+    assert regions.region_text(dataclasses.replace(sampled, hi_exact=True), "float32") == "88 ≤ x ≤ 3.1e38"
+
+
+def test_a_group_is_led_by_the_probe_that_most_dtypes_share_and_by_the_commonest_dtype() -> None:
+    """Numbers along two probes do not compare, and most readers use float32."""
+    far = result(finding(1.0, 1e4, probe="ratio"), id="a", dtype="float64")
+    shared = [
+        result(finding(lo, 80.0, probe="gap"), id=dtype, dtype=dtype)
+        for dtype, lo in (("float64", 9.0), ("float32", 10.0))
+    ]
+    (group,) = regions.groups([far, *shared])
+    assert group.first[0] is shared[1]
+    assert [text for text, _ in group.places] == ["9 ≤ gap ≤ 80", "10 ≤ gap ≤ 80"]
+
+
+def test_the_first_region_of_each_op_comes_first_and_known_ops_before_others() -> None:
+    found = [
+        result(finding(1.0, 1e4, kind="nan"), id="u", op="unknown"),
+        result(finding(1.0, 2.0, kind="nan"), finding(1.0, 3.0, kind="sign"), id="g", op="gelu"),
+        result(finding(1.0, 1.1, kind="nan"), id="m", op="mine", custom=True),
+    ]
+    order = [(g.op, g.kind) for g in regions.groups(found)]
+    assert order == [("mine", "nan"), ("gelu", "sign"), ("unknown", "nan"), ("gelu", "nan")]
+
+
+def test_a_sentence_leaves_out_what_its_heading_says_and_terms_are_explained() -> None:
+    found = finding(
+        probe="gap", fixed={"cotangent": "scaled"}, message="gelu[k=1] float32: the value is NaN."
+    )
+    holder = result(found, op="gelu", variant={"k": 1})
+    assert words.sentence(holder, found) == "The value is NaN."
+    assert words.sentence(dataclasses.replace(holder, dtype="float16"), found) == found.message
+    assert [name for name, _ in words.terms([found, finding()])] == ["gap", "a loss scale"]

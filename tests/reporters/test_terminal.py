@@ -25,7 +25,7 @@ def test_it_says_what_was_checked_what_is_worst_where_and_how_to_repeat_it() -> 
     assert "critical sigmoid backward: underflow" in text
     assert "float32 16.6355 <= x <= 103.97" in text
     assert "report: out/index.html" in text
-    assert "repeat one: pytest --gradcheck gradcheck::sigmoid::float64::backward" in text
+    assert "repeat one: pytest --gradcheck gradcheck::sigmoid::float32::backward" in text
 
 
 def test_it_is_ascii_but_for_what_the_document_holds() -> None:

@@ -53,6 +53,14 @@ function filterHeads() {
   table.style.setProperty("--per-row", new Set(heads.filter(inPlace).map((head) => head.dataset.w)).size || 1);
 }
 
+// As chosen; else those first whose name starts with what is searched, or those first that the filters find worst.
+function orderOf(filtering) {
+  const query = (state.q || "").trim().toLowerCase(), rest = orders[state.sort || (filtering ? "gravity" : "")] || ((a, b) => a.order - b.order);
+  if (state.sort || !query) return rest;
+  const off = (entry) => (entry.op === query ? 0 : entry.op.toLowerCase().startsWith(query) ? 1 : 2);
+  return (a, b) => off(a) - off(b) || rest(a, b);
+}
+
 function filter() {
   for (const key of fields) {
     const input = form.elements[key], value = state[key] || "";
@@ -62,20 +70,28 @@ function filter() {
   const narrowed = Boolean(state.kind || state.severity || state.inputs || state.status || state.new), placed = Boolean(state.dtype || state.direction);
   const shown = filterRows(narrowed);
   filterHeads();
-  const order = orders[state.sort || (narrowed || placed ? "gravity" : "")] || ((a, b) => a.order - b.order);
-  $("tbody", table).append(...[...entries].sort(order).map((entry) => entry.row));
+  $("tbody", table).append(...[...entries].sort(orderOf(narrowed || placed)).map((entry) => entry.row));
   for (const item of $$(".gravest [data-op]")) item.classList.toggle("off", !(shown.has(item.dataset.op) && inPlace(item) && matches(item)));
   if (more) {
     const hidden = $$("[data-op]:not(.off)", more).length;
     more.classList.toggle("off", !hidden);
-    $("summary", more).textContent = `${hidden} more`;
+    $("summary", more).textContent = `${hidden} ${$$(".gravest > ol > [data-op]:not(.off)").length ? "more" : "regions"}`;
     if (narrowed || placed || state.q || state.family) more.open = true;
   }
+  // Who looks for an op wants its row, not the overview.
+  const overview = $(".glance"), ops = $(".ops"), searching = Boolean(state.q);
+  overview.hidden = searching;
+  if (searching !== (ops.nextElementSibling === overview)) searching ? overview.before(ops) : summary.append(ops);
   $("#count").textContent = `${shown.size} of ${entries.length} ops`;
   $("#nothing").hidden = shown.size > 0;
 }
 
-form.addEventListener("submit", (event) => event.preventDefault());
+// Enter opens the first op that is left, where a search narrowed them down.
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  const first = $("tbody tr:not(.off)", table);
+  if (state.q && first) go({ ...state, ...noView, op: first.dataset.op });
+});
 form.addEventListener("reset", () => go({}));
 form.addEventListener("input", () => {
   const chosen = Object.fromEntries(fields.map((key) => [key, key === "new" ? (form.elements.new.checked ? "1" : "") : form.elements[key].value]));

@@ -44,7 +44,7 @@ function showOp(data) {
     shownOp = state.op;
     view.innerHTML = data.head; // escaped when the report was written, and the page's policy runs no script in it
     const question = element("h3", { className: "question", textContent: "For which inputs is it wrong?" });
-    view.append(element("div", { className: "case-head" }, question, element("div", { id: "variants" })), element("div", { id: "answer" }), element("div", { id: "case" }));
+    view.append(element("div", { className: "case-head" }, question, element("div", { id: "variants" })), element("div", { id: "answer" }), element("div", { id: "about", innerHTML: data.about }), element("div", { id: "case" }));
     scrollTo(0, 0);
     $(".op-name").focus({ preventScroll: true });
   }
@@ -52,13 +52,17 @@ function showOp(data) {
   view.dataset.op = shownOp;
 }
 
+const commonest = ["float32", "bfloat16", "float16", "float64"];
 const gravity = (item) => (levels.indexOf(item.level) + 10) % 10;
 const worstOf = (items) => items.reduce((worst, item) => (worst && gravity(worst) <= gravity(item) ? worst : item), null);
 
-// The case asked for, else the worst of those that the filters leave.
+// The case asked for, else the worst of the first variant, which most programs use, among those that the filters leave.
 function pick(data) {
-  const left = data.cases.filter((item) => (!state.dtype || item.dtype === state.dtype) && (!state.direction || item.direction === state.direction));
-  return data.cases.find((item) => item.id === state.case) || worstOf(left) || worstOf(data.cases);
+  const asked = data.cases.find((item) => item.id === state.case);
+  if (asked) return asked;
+  const usual = data.cases.filter((item) => item.variant === data.cases[0].variant), common = (item) => commonest.indexOf(item.dtype);
+  const left = usual.filter((item) => (!state.dtype || item.dtype === state.dtype) && (!state.direction || item.direction === state.direction));
+  return worstOf((left.length ? left : usual).sort((a, b) => common(a) - common(b)));
 }
 
 const placeOf = (item) => `${item.dtype} ${item.direction}`;

@@ -1,5 +1,5 @@
 // The pictures of one case: function and derivative, the error along the float line, two-dimensional maps.
-const names = ["f", "f′", "f″"], directions = ["forward", "backward", "double-backward"];
+const names = ["f", "f′", "f″"], called = ["f, the value", "f′, its derivative", "f″, the second"], directions = ["forward", "backward", "double-backward"];
 
 function columns(data, curve) {
   const exact = curve.exact.map(number);
@@ -30,23 +30,37 @@ function shift(part, x, visible) {
 
 function drawCase(box, data, item, options) {
   box.replaceChildren();
+  const quiet = [];
   for (const curve of item.curves) {
-    const { probe } = curve, values = columns(data, curve);
+    const { probe } = curve, values = columns(data, curve), most = Math.max(0, ...values.ulp.filter((ulp) => !Number.isNaN(ulp)));
+    // A further picture is worth its room only where something happens along it.
+    if (curve !== item.curves[0] && most <= 1 && item.regions.every((r) => r.probe !== probe || r.severity === "info")) {
+      quiet.push(`${probe}${curve.held ? ` (${curve.held})` : ""}`);
+      continue;
+    }
     const cursor = new Cursor(values.x.length, (i) => [
-      [probe, decimal(values.x[i], 9)], ["torch", decimal(values.got[i], 4)], ["exact", decimal(values.exact[i], 4)],
+      [probe, decimal(values.x[i], 9)], ["computed", decimal(values.got[i], 4)], ["exact", decimal(values.exact[i], 4)],
       ["error", Number.isNaN(values.ulp[i]) ? "not judged" : decimal(values.ulp[i], 3) + " ULP"],
     ]);
     box.append(cursor.line);
     const main = curve === item.curves[0];
-    if (main) drawFunctions(box, alongside(data, item, curve), values, cursor);
+    if (main) drawFunctions(box, alongside(data, item, curve), values, cursor, item.regions.filter((r) => r.probe === probe && r.severity !== "info"));
     new ErrorPicture(box, item, item.regions.filter((r) => r.probe === probe), values, cursor, options, main ? "" : "wide");
-    const worst = values.ulp.reduce((best, ulp, i) => (ulp > values.ulp[best] || Number.isNaN(values.ulp[best]) ? i : best), 0);
-    cursor.set(worst);
+    cursor.set(startOf(values, options.limit));
   }
   // What is known of other probes than those with curves shares one axis.
   const others = item.regions.filter((r) => item.curves.every((curve) => curve.probe !== r.probe));
   if (others.length) new ErrorPicture(box, item, others, { probe: "", held: "", x: [], ulp: [] }, new Cursor(0), options, "wide");
-  if (item.grid) drawMap(box, item.grid);
+  if (item.grid?.words.some((word) => mapLevels[word] !== "good" && word !== "undefined")) drawMap(box, item.grid);
+  else if (item.grid) quiet.push(`pairs of ${item.grid.xProbe} and ${item.grid.yProbe}`);
+  if (quiet.length) box.append(element("p", { className: "quiet muted", textContent: `Nothing is wrong along ${quiet.join(", nor along ")}.` }));
+}
+
+// Where a cursor stands at first: at the largest error of ordinary inputs, where one is too large, else of all.
+function startOf({ x, ulp }, limit) {
+  const worst = (fits) => ulp.reduce((best, error, i) => (!Number.isNaN(error) && fits(Math.abs(x[i])) && !(error <= ulp[best]) ? i : best), -1);
+  const common = worst((size) => size >= 1e-4 && size <= 1e4), most = Math.max(0, worst(() => true));
+  return ulp[common] > limit ? common : ulp[most] > limit ? most : nearest(x, 1);
 }
 
 // The curves of value, gradient and second derivative that belong beside a case's own.
@@ -60,15 +74,31 @@ function alongside(data, item, curve) {
   });
 }
 
+function lineKey(order) {
+  const swatch = svg("svg", { width: 18, height: 10, viewBox: "0 0 18 10", "aria-hidden": "true" });
+  for (const name of ["exact", "got"]) svg("path", { class: `${name} f${order}`, d: "M2 5H16" }, swatch);
+  return swatch;
+}
+
+// Behind a curve, where something is wrong with it.
+function bands(node, regions, place, [left, right], [top, bottom]) {
+  for (const { lo, hi, severity } of regions.filter((r) => r.on)) {
+    const a = Math.max(left, Math.min(right, place(lo))), b = Math.max(left, Math.min(right, place(hi)));
+    if (b - a > 0.5) svg("rect", { class: "band " + severity, x: a, width: b - a, y: top, height: bottom - top }, node);
+  }
+}
+
 // As a textbook draws them: linear axes around 0, the exact curve wide and pale, torch's thin upon it.
-function drawFunctions(box, series, values, cursor) {
+function drawFunctions(box, series, values, cursor, regions) {
   const [from, to] = window(values.x), figure = element("figure"), inside = (x) => x >= from && x <= to;
-  figure.append(element("figcaption", {}, element("b", { textContent: "function and derivatives" }), element("span", { className: "muted", textContent: "wide: exact, thin: torch" + (values.held && `; ${values.held}`) })));
+  const keys = series.map((s) => element("span", { className: "key" }, lineKey(s.order), ` ${called[s.order]}`));
+  figure.append(element("figcaption", {}, element("b", { textContent: "what it computes" }), ...keys, element("span", { className: "muted", textContent: "wide: exact, thin: computed" + (values.held && `; ${values.held}`) })));
   box.append(figure);
   const { width, node } = canvas(figure, 300), left = 44, right = width - 24, top = 12, bottom = 276;
   const [low, high] = heights(series.map((s) => s.exact.filter((y, i) => inside(s.x[i]) && Number.isFinite(y))));
   const px = (x) => left + ((right - left) * (x - from)) / (to - from);
   const py = (y) => Math.max(top - 6, Math.min(bottom + 6, bottom - ((bottom - top) * (y - low)) / (high - low)));
+  bands(node, regions.map((r) => ({ ...r, lo: number(r.lo), hi: number(r.hi) })), px, [left, right], [top, bottom]);
   for (const y of roundNumbers(low, high, 5)) {
     svg("line", { x1: left, x2: right, y1: py(y), y2: py(y), class: y ? "axis" : "zero" }, node);
     svg("text", { x: left - 6, y: py(y) + 4, "text-anchor": "end" }, node, decimal(y, 3));
@@ -124,8 +154,9 @@ class ErrorPicture {
     Object.assign(this, { values, cursor, options, dtype: item.dtype, emax: emaxes[item.dtype] || 1023 });
     this.figure = element("figure", { className: shape });
     const along = regions.map((r) => ({ ...r, lo: number(r.lo), hi: number(r.hi) })).filter((r) => !Number.isNaN(r.lo));
-    const negative = values.x.some((x) => x < 0) || along.some((r) => r.lo < 0);
-    this.whole = { from: negative ? -1 : -0.01, to: 1 }; // counts, scales and gaps need no negative half
+    // Counts, scales and probabilities need no more of the line than they have.
+    const seen = [...values.x, ...along.flatMap((r) => [r.lo, r.hi])].map((x) => this.place(x));
+    this.whole = { from: Math.max(-1, Math.min(-0.01, ...seen) - 0.02), to: Math.min(1, Math.max(0.02, ...seen) + 0.02) };
     Object.assign(this, this.whole);
     this.regions = along.filter((r) => r.severity !== "info");
     this.remarks = along.filter((r) => r.severity === "info");
@@ -140,7 +171,7 @@ class ErrorPicture {
   sx(x) { return this.left + ((this.right - this.left) * (this.place(x) - this.from)) / (this.to - this.from); }
   zoom(region) {
     const from = this.place(region.lo), to = this.place(region.hi), pad = Math.max((to - from) * 0.35, 0.004);
-    Object.assign(this, { from: Math.max(this.whole.from, from - pad), to: Math.min(1, to + pad) });
+    Object.assign(this, { from: Math.max(this.whole.from, from - pad), to: Math.min(this.whole.to, to + pad) });
     this.draw();
     this.figure.scrollIntoView({ block: "nearest" });
   }
@@ -153,7 +184,7 @@ class ErrorPicture {
     const evenly = this.options.even(), buttons = [
       button("1e-4 to 1e4 stretched", !evenly, () => this.options.choose("")), button("even", evenly, () => this.options.choose("even")),
     ];
-    if (this.from > this.whole.from || this.to < 1) buttons.push(button("whole line", false, () => {
+    if (this.from > this.whole.from || this.to < this.whole.to) buttons.push(button("whole line", false, () => {
       Object.assign(this, this.whole);
       this.draw();
     }));
@@ -165,11 +196,12 @@ class ErrorPicture {
     const { values, cursor, figure } = this;
     cursor.forget(figure);
     figure.replaceChildren(this.caption());
-    this.left = 44;
+    this.left = 54;
     this.right = Math.max(240, figure.clientWidth - 26) - 14;
     this.top = 14;
     this.bottom = values.x.length ? 236 : 20;
     const { bars, lanes } = this.lanes(), { node } = canvas(figure, this.bottom + 28 + lanes * 30 + (this.remarks.length ? 18 : 0));
+    if (values.x.length) bands(node, this.regions, (x) => this.sx(x), [this.left, this.right], [this.top, this.bottom]);
     if (values.x.length) this.grid(node);
     svg("line", { class: "zero", x1: this.left, x2: this.right, y1: this.bottom, y2: this.bottom }, node);
     for (const tick of ticks(this.dtype, (x) => this.sx(x), this.left, this.right)) {
@@ -196,7 +228,7 @@ class ErrorPicture {
       const a = Math.max(this.left, this.sx(region.lo)), b = Math.max(a + 2, Math.min(this.right, this.sx(region.hi)));
       svg("title", {}, svg("path", { class: "bar info", d: `M${a} ${y}H${b}v8H${a}z` }, node), `remark: ${region.kind}: ${region.text}`);
     }
-    if (this.remarks.length) svg("text", { x: this.left - 6, y: y + 8, "text-anchor": "end" }, node, "info");
+    if (this.remarks.length) svg("text", { x: this.left - 6, y: y + 8, "text-anchor": "end" }, node, "remarks");
   }
   visible(at) { return at >= this.left - 1 && at <= this.right + 1; }
   // The vertical axis is logarithmic; what is below 1 ULP shares the lowest strip, and inf has a line at the top.
@@ -218,6 +250,7 @@ class ErrorPicture {
     mark(this.bottom - 2, "0");
     const limit = this.sy(this.options.limit);
     svg("line", { class: "limit", x1: this.left, x2: this.right, y1: limit, y2: limit }, node);
+    svg("text", { class: "halo", x: this.right, y: limit - 5, "text-anchor": "end" }, node, `${this.options.limit} ULP allowed`);
   }
   dots(node, screen) {
     const peaks = new Map(); // the envelope: the highest point of every 7 pixels
@@ -272,7 +305,7 @@ function drawMap(box, grid) {
     for (let i = 0, k; i < across; i = k) { // neighbours of one class make one rectangle
       const word = grid.kind[j * across + i];
       for (k = i + 1; k < across && grid.kind[j * across + k] === word;) k++;
-      svg("path", { class: mapLevels[grid.words[word]] || "critical", d: `M${px(i)} ${py(j)}H${px(k)}v${side}H${px(i)}z` }, node);
+      svg("path", { class: "cell " + (mapLevels[grid.words[word]] || "critical"), d: `M${px(i)} ${py(j)}H${px(k)}v${side}H${px(i)}z` }, node);
     }
   }
   const spread = (count, room) => [...Array(count).keys()].filter((i) => i % Math.ceil(count / room) === 0);
