@@ -9,7 +9,7 @@ a formula never enter, or a cancelling formula would excuse itself.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,16 @@ Bools = npt.NDArray[np.bool_]
 
 _RANDOM_CORNERS = 12
 _BATCH = 2000
+_INNER = 64
+# No simple fraction: a whole number of periods would show nothing.
+_THIRD = 0.34567
+# Fractions of a unit that a move is drawn in. A part of it more, and no whole number of periods is ever moved by.
+_MOVE_BITS, _PRIME = 20, 1_000_003
+# The part of its width by which a range of random moves is taken to be too small.
+_SPARE = 16
+
+Move = tuple[float, ...]
+"""By how many units of roundoff each input and parameter is moved."""
 
 
 def units(longest_sum: int = 1) -> int:
@@ -52,66 +62,145 @@ def excused(
     `computed` are the failing points only; `centre` is their exact lower and upper value.  NaN is never
     inside; points with an infinite or NaN input are never excused, for nothing moves them.
     """
-    lowest, highest = round_exact(centre[0], fmt), round_exact(centre[1], fmt)
-    movable = np.logical_and.reduce([np.isfinite(x) for x in inputs.values()])
-    inside = np.zeros(len(computed), dtype=bool)
+    found = _Ranges(
+        formula, inputs, reals, computed, centre, fmt, column=column, wrt=wrt, order=order, scale=scale
+    )
     corners = list(_patterns(len(inputs) + len(reals)))
-    while corners:
-        where = np.flatnonzero(movable & ~inside)
-        if not len(where):
-            break
-        # Many corners in one evaluation where there are few points; what is inside already needs no more of
-        # them.
-        now = corners[: max(_BATCH // len(where), 1)]
-        corners = corners[len(now) :]
-        quantities = {n: x[where] for n, x in inputs.items()} | {
-            n: np.full(len(where), v) for n, v in reals.items()
-        }
-        for value in _at_corners(formula, quantities, now, fmt, column, wrt, order, scale):
-            lowest[where] = np.fmin(lowest[where], value)
-            highest[where] = np.fmax(highest[where], value)
-        ends = widened(lowest, highest, units() * fmt.unit_roundoff, fmt)
+    found.widen(corners)
+    # An end point says little of what lies between: a wave has another phase there, and behind a jump the other
+    # branch is seen from afar.
+    inner = _inner(len(inputs) + len(reals))
+    several = found.leaps() | found.widened_by(inner[0])
+    found.widen(inner, only=several)
+    found.spread(several)
+    return found.inside
+
+
+class _Ranges:
+    """Ranges of the exact column at some points, which grow with every move that is tried."""
+
+    def __init__(
+        self,
+        formula: Formula,
+        inputs: Mapping[str, Floats],
+        reals: Mapping[str, float],
+        computed: Floats,
+        centre: tuple[Exact, Exact],
+        fmt: Format,
+        *,
+        column: str,
+        wrt: Sequence[str],
+        order: int,
+        scale: float,
+    ) -> None:
+        self.formula, self.inputs, self.reals, self.computed, self.fmt = (
+            formula,
+            inputs,
+            reals,
+            computed,
+            fmt,
+        )
+        self.column, self.wrt, self.order, self.scale = column, wrt, order, scale
+        self.lowest, self.highest = round_exact(centre[0], fmt), round_exact(centre[1], fmt)
+        self.movable: Bools = np.logical_and.reduce([np.isfinite(x) for x in inputs.values()])
+        self.movable &= ~np.isnan(computed)
+
+    @property
+    def inside(self) -> Bools:
+        """Which computed values lie in their range."""
+        below, above = self._ends()
         with np.errstate(invalid="ignore"):
-            inside = movable & (computed >= ends[0]) & (computed <= ends[1])
-    return inside
+            inside: Bools = self.movable & (self.computed >= below) & (self.computed <= above)
+        return inside
+
+    def widen(self, moves: Sequence[Move], only: Bools | None = None) -> None:
+        """Take in the results of some moves, many of them in one evaluation where there are few points."""
+        rest = list(moves)
+        while rest:
+            where = np.flatnonzero(self.movable & ~self.inside & (True if only is None else only))
+            if not len(where):
+                return
+            # What is inside already needs no more of them.
+            now, rest = rest[: max(_BATCH // len(where), 1)], rest[max(_BATCH // len(where), 1) :]
+            for value in self._at(where, now):
+                self.lowest[where] = np.fmin(self.lowest[where], value)
+                self.highest[where] = np.fmax(self.highest[where], value)
+
+    def leaps(self) -> Bools:
+        """The points whose range is too wide for a smooth function: the ends lie on two branches."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            size = np.fmax(np.abs(self.lowest), np.abs(self.highest))
+            wide: Bools = self.highest - self.lowest > size * 2.0 ** (-self.fmt.precision / 2)
+        return wide
+
+    def widened_by(self, move: Move) -> Bools:
+        """The points whose range a move widens by more than the rounding of its ends."""
+        where = np.flatnonzero(self.movable & ~self.inside)
+        out = np.zeros(len(self.computed), dtype=bool)
+        ends = [end[where] for end in self._ends()]
+        for value in self._at(where, [move]) if len(where) else ():
+            with np.errstate(invalid="ignore"):
+                out[where] |= (value < ends[0]) | (value > ends[1])
+        return out
+
+    def spread(self, only: Bools) -> None:
+        """Add to ranges that random moves have only sampled: a wave hardly shows its crest."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            spare = np.where(only, (self.highest - self.lowest) / _SPARE, 0.0)
+            self.lowest, self.highest = self.lowest - spare, self.highest + spare
+
+    def _ends(self) -> tuple[Floats, Floats]:
+        return widened(self.lowest, self.highest, units() * self.fmt.unit_roundoff, self.fmt)
+
+    def _at(self, where: npt.NDArray[np.int64], moves: Sequence[Move]) -> list[Floats]:
+        """The rounded column at some points after each move; with documented clamps also without them."""
+        quantities = {n: x[where] for n, x in self.inputs.items()}
+        quantities |= {n: np.full(len(where), v) for n, v in self.reals.items()}
+        moved = {
+            n: np.concatenate([_moved(x, _factor(move[i], self.fmt)) for move in moves])
+            for i, (n, x) in enumerate(quantities.items())
+        }
+        return [part for column in self._columns(moved) for part in np.split(column, len(moves))]
+
+    def _columns(self, moved: Mapping[str, Objects]) -> Iterator[Floats]:
+        for straight in (False, True):
+            found = enclose(self.formula, moved, self.fmt, wrt=self.wrt, order=self.order, straight=straight)
+            balls = elementwise(lambda ball: ball * arb(self.scale), found.columns[self.column])
+            value = round_exact(to_exact(balls, self.fmt, found.settled[self.column]), self.fmt)
+            if self.column != "value":
+                # At a tie the derivative is a set, which the centre holds already; the tape follows one
+                # branch only.
+                value[found.tie] = np.nan
+            yield value
+            if self.column == "value" or not found.clamped.any():
+                return
 
 
-def _at_corners(
-    formula: Formula,
-    quantities: Mapping[str, Floats],
-    corners: Sequence[tuple[int, ...]],
-    fmt: Format,
-    column: str,
-    wrt: Sequence[str],
-    order: int,
-    scale: float,
-) -> list[Floats]:
-    """The rounded column where each quantity is moved by C*u in the direction that each corner gives."""
-    moved = {
-        n: np.concatenate([_moved(x, (2**fmt.precision + s[i] * units(), -fmt.precision)) for s in corners])
-        for i, (n, x) in enumerate(quantities.items())
-    }
-    found = enclose(formula, moved, fmt, wrt=wrt, order=order)
-    column_there = elementwise(lambda ball: ball * arb(scale), found.columns[column])
-    value = round_exact(to_exact(column_there, fmt, found.settled[column]), fmt)
-    if column != "value":
-        # At a tie the derivative is a set, which the centre holds already; the tape follows one branch only.
-        value[found.tie] = np.nan
-    return np.split(value, len(corners))
+def _factor(move: float, fmt: Format) -> tuple[int, int]:
+    """1 + move*u as a dyadic pair; a fraction of a unit has digits that no input shifts away."""
+    bits = fmt.emax + 64
+    step = round(move * 2**_MOVE_BITS) << (bits - _MOVE_BITS)
+    step += step // _PRIME if move != round(move) else 0
+    return 2 ** (fmt.precision + bits) + step, -fmt.precision - bits
 
 
-def _patterns(quantities: int) -> Iterator[tuple[int, ...]]:
-    """Sign patterns of the moves: every corner for up to four quantities, beyond that a dozen corners and
-    each alone.
-    """
-    if quantities <= 4:
-        yield from itertools.product((-1, 1), repeat=quantities)
-        return
-    yield from ((s,) * quantities for s in (-1, 1))
-    for i in range(quantities):
-        yield from (tuple(s if i == k else 0 for k in range(quantities)) for s in (-1, 1))
-    rng = np.random.RandomState(quantities)
-    yield from (tuple(int(s) for s in rng.choice([-1, 1], quantities)) for _ in range(_RANDOM_CORNERS))
+def _inner(quantities: int) -> list[Move]:
+    """Moves by less than C units in random directions, the first of them by about a third of that."""
+    rng = np.random.RandomState(quantities + 1)
+    drawn = rng.uniform(-units(), units(), (_INNER, quantities))
+    drawn[0] = rng.choice([-1.0, 1.0], quantities) * units() * _THIRD
+    return [tuple(map(float, move)) for move in drawn]
+
+
+def _patterns(quantities: int) -> Iterator[Move]:
+    """Moves by C units: every corner for up to four quantities, beyond that a dozen corners and each alone."""
+    signs: Iterable[Sequence[int]] = itertools.product((-1, 1), repeat=quantities)
+    if quantities > 4:
+        rng = np.random.RandomState(quantities)
+        both = [[s] * quantities for s in (-1, 1)]
+        alone = [[s if i == k else 0 for k in range(quantities)] for i in range(quantities) for s in (-1, 1)]
+        signs = [*both, *alone, *rng.choice([-1, 1], (_RANDOM_CORNERS, quantities)).tolist()]
+    yield from (tuple(float(s * units()) for s in pattern) for pattern in signs)
 
 
 def _moved(x: Floats, factor: tuple[int, int]) -> Objects:

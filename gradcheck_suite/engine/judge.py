@@ -22,6 +22,9 @@ _KIND = {name: code for code, name in enumerate(KINDS)}
 _SEVERITY = {name: code for code, name in enumerate(SEVERITIES)}
 _REASON = {name: code for code, name in enumerate(REASONS)}
 
+# Failures by which a subnormal number comes out as another or as 0.
+_BELOW = [_KIND[name] for name in ("underflow", "sign", "inaccurate")]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdicts:
@@ -49,6 +52,15 @@ class Verdicts:
         bad[where] = True
         bad &= self.kind > 0
         severity[bad], code[bad] = _SEVERITY["info"], _REASON[reason]
+        return Verdicts(kind=self.kind, severity=severity, reason=code, ulp=self.ulp, open=self.open)
+
+    def as_subnormal(self, where: Any, fmt: Format) -> Verdicts:
+        """The same verdicts, with what fails at `where` put down to the rounding of subnormal numbers."""
+        severity, code = self.severity.copy(), self.reason.copy()
+        bad = np.zeros(len(self.kind), dtype=bool)
+        bad[where] = True
+        bad &= self.kind > 0
+        severity[bad], code[bad] = _SEVERITY[_flush(fmt)], _REASON["subnormal"]
         return Verdicts(kind=self.kind, severity=severity, reason=code, ulp=self.ulp, open=self.open)
 
     def as_ties(self, where: npt.NDArray[np.int64], ulp: Floats) -> Verdicts:
@@ -143,9 +155,13 @@ def classified(
     """
     at_tie = np.zeros(len(computed), dtype=bool) if tie is None else tie
     kind = np.where(fails, _kinds(computed, rounded, at_tie), 0).astype(np.int8)
-    severity = _severities(kind, error, exact, fmt)
-    reason = np.zeros(len(computed), dtype=np.int8)
-    reason[(kind == _KIND["underflow"]) & (severity >= _SEVERITY["minor"])] = _REASON["subnormal"]
+    severity = _severities(kind, error, fmt)
+    with np.errstate(invalid="ignore"):
+        # Where a mode that flushes subnormals shows 0 for both, no error is graver than the flush itself.
+        alike = (np.abs(exact) < fmt.smallest_normal) & (np.abs(computed) < fmt.smallest_normal)
+    subnormal = alike & np.isin(kind, _BELOW)
+    severity[subnormal] = _SEVERITY[_flush(fmt)]
+    reason = np.where(subnormal, _REASON["subnormal"], 0).astype(np.int8)
     return kind, severity, reason
 
 
@@ -184,15 +200,19 @@ def _kinds(computed: Floats, rounded: Floats, tie: Bools) -> Codes:
     return codes
 
 
-def _severities(kind: Codes, error: Floats, exact: Floats, fmt: Format) -> Codes:
+def _severities(kind: Codes, error: Floats, fmt: Format) -> Codes:
     severity = np.where(kind > 0, _SEVERITY["critical"], 0).astype(np.int8)
     inaccurate = kind == _KIND["inaccurate"]
     with np.errstate(invalid="ignore"):
         lost = error > 2.0 ** (fmt.precision / 2)
-        subnormal = np.abs(exact) < fmt.smallest_normal
     severity[inaccurate] = _SEVERITY["minor"]
     severity[inaccurate & lost] = _SEVERITY["major"]
-    # float16's subnormals carry the gradients of mixed-precision training; elsewhere flushing them is a mode.
-    flush = _SEVERITY["minor" if fmt.name == "float16" else "info"]
-    severity[(kind == _KIND["underflow"]) & subnormal] = flush
     return severity
+
+
+def _flush(fmt: Format) -> str:
+    """How grave the loss of a subnormal number is.
+
+    float16's carry the gradients of mixed-precision training; elsewhere flushing them is a mode.
+    """
+    return "minor" if fmt.name == "float16" else "info"

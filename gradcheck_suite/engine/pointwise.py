@@ -16,15 +16,16 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck_suite.engine import against, calls
-from gradcheck_suite.engine.conditioning import excused
+from gradcheck_suite.engine.conditioning import excused, units
 from gradcheck_suite.engine.covers import cover_for
 from gradcheck_suite.engine.joint import outside_jointly
 from gradcheck_suite.engine.judge import Verdicts, judge
+from gradcheck_suite.engine.products import below_the_range, unsuited
 from gradcheck_suite.floats import Exact, Format, format_of
 from gradcheck_suite.formula.arithmetic import uncertified
 from gradcheck_suite.formula.cover import Cover
 from gradcheck_suite.formula.covered import covered_points
-from gradcheck_suite.formula.points import Points, bind, exact_points
+from gradcheck_suite.formula.points import Points, bind, exact_points, off_zero
 from gradcheck_suite.inputs import landmarks, pointwise
 from gradcheck_suite.inputs.targets import Line, Tuples, tuples
 from gradcheck_suite.ops.landscape import landscape_of
@@ -94,6 +95,8 @@ class Subject:
         self.params, self.reals = op.params(variant), op.reals(variant)
         self.names = (*op.inputs, *op.extras)
         self.formula = bind(op.formula, self.params, self.reals, op.extras)
+        beside = off_zero(self.reals)
+        self.beside = bind(op.formula, self.params, beside, op.extras) if beside else None
         self.max_ulp = settings.max_ulp if op.max_ulp is None else op.max_ulp
         self._opponent: dict[tuple[str, float], against.Errors] = {}
 
@@ -152,8 +155,10 @@ class Subject:
         values = self._named(inputs)
         cover = self._cover(len(values[self.names[0]]), order)
         if cover is not None:
-            return covered_points(cover, self.formula, values, self.fmt, order=order)
-        return exact_points(self.formula, values, self.fmt, wrt=self.op.inputs, order=order)
+            return covered_points(cover, self.formula, values, self.fmt, order=order, beside=self.beside)
+        return exact_points(
+            self.formula, values, self.fmt, wrt=self.op.inputs, order=order, beside=self.beside
+        )
 
     def _cover(self, points: int, order: int) -> Cover | None:
         return cover_for(self.op, self.variant, self.fmt, points=points, order=order, settings=self.settings)
@@ -212,7 +217,8 @@ class Subject:
         `excuses` only the first ruler is, which is enough to know which points fail at all.
         """
         values = dict(self._named(inputs))
-        lower, upper = scaled(points.lower[column], cotangent), scaled(points.upper[column], cotangent)
+        derivative = points.lower[column], points.upper[column]
+        lower, upper = (scaled(end, cotangent) for end in derivative)
         if cotangent < 0:
             lower, upper = upper, lower
         tie = points.tie if column != "value" else np.zeros(len(computed), dtype=bool)
@@ -224,10 +230,11 @@ class Subject:
             self.fmt,
             max_ulp=self.max_ulp if limit is None else limit,
             tie=tie,
-            undefined=points.undefined[column],
+            undefined=points.undefined[column] | unsuited(values, *derivative, self.fmt, cotangent),
             open_points=points.open[column],
             nan_expected=points.nan_expected if column == "value" else None,
         )
+        verdicts = below_the_range(verdicts, computed, derivative, self.fmt, cotangent)
         if excuses:
             verdicts = self._excuse(values, computed, (lower, upper), verdicts, column, cotangent)
         if together is not None and points.vertices:
@@ -280,9 +287,7 @@ class Subject:
         cotangent: float,
     ) -> Verdicts:
         if self.op.documented is not None:
-            with np.errstate(all="ignore"):
-                documented = np.asarray(self.op.documented(self.params, inputs), dtype=bool)
-            verdicts = verdicts.with_reason(documented, "documented")
+            verdicts = verdicts.with_reason(self._documented(inputs), "documented")
         finite = np.logical_and.reduce([np.isfinite(x) for x in inputs.values()])
         where = np.flatnonzero((verdicts.kind > 0) & (verdicts.severity < 4) & finite)
         if not len(where):
@@ -300,6 +305,18 @@ class Subject:
             scale=cotangent,
         )
         return verdicts.with_reason(where[inside], "ill-conditioned")
+
+    def _documented(self, inputs: Mapping[str, Floats]) -> npt.NDArray[np.bool_]:
+        """Where a documented deviation holds: also where rounding decides on which side of its end a point
+        lies."""
+        assert self.op.documented is not None
+        step = units() * self.fmt.unit_roundoff
+        holds = np.zeros(len(next(iter(inputs.values()))), dtype=bool)
+        with np.errstate(all="ignore"):
+            for factor in (1.0, 1.0 - step, 1.0 + step):
+                moved = {n: x * factor for n, x in inputs.items()}
+                holds |= np.asarray(self.op.documented(self.params, moved), dtype=bool)
+        return holds
 
     def judged(self, column: str, path: str) -> Judged:
         """Verdicts on the sample for one column on one path."""
@@ -436,5 +453,5 @@ def scaled(exact: Exact, factor: float) -> Exact:
         return Exact.from_float64(np.where(np.isfinite(exact.hi), 0.0, np.nan))
     mantissa, exponent = np.frexp(abs(factor))
     assert mantissa == 0.5, "cotangents are powers of two"
-    shifted = Exact(hi=exact.hi, lo=exact.lo, exp=exact.exp + int(exponent) - 1, rad=exact.rad)
+    shifted = exact.shifted(int(exponent) - 1)
     return shifted if factor > 0 else shifted.neg()

@@ -18,6 +18,7 @@ from gradcheck_suite.engine import against, rowcalls
 from gradcheck_suite.engine.calls import Raised
 from gradcheck_suite.engine.judge import Verdicts, judge
 from gradcheck_suite.engine.paths import LAYOUTS
+from gradcheck_suite.engine.products import below_the_range
 from gradcheck_suite.engine.rowconditioning import excused
 from gradcheck_suite.engine.subdifferential import Subdifferential, TieVerdict
 from gradcheck_suite.floats import Exact, Format, format_of
@@ -127,10 +128,14 @@ class RowSubject:
         """The exact counterpart of a call."""
         return problem_of(self.op, self.params, self.reals, sample)
 
+    @property
+    def _loss_scale(self) -> float:
+        return 2.0**15 if self.dtype == "float16" else 2.0**16
+
     def pattern(self, cotangent: str) -> cotangents.Pattern:
         """The cotangent of that name."""
         if cotangent == "scaled":
-            return cotangents.scaled(2.0**15 if self.dtype == "float16" else 2.0**16)
+            return cotangents.scaled(self._loss_scale)
         return cotangents.one_hot if cotangent == "one-hot" else cotangents.mixed
 
     def wanted(self, cotangent: str, order: int) -> Wanted:
@@ -262,6 +267,11 @@ class RowSubject:
             open_points=unsure,
             nan_expected=expected,
         )
+        if cotangent == "scaled":
+            growth = cotangents.growth(self._loss_scale)
+            verdicts = below_the_range(
+                verdicts, computed, (lower.shifted(-growth),) * 2, self.fmt, 2.0**growth
+            )
         # The entries that a tie leaves a choice: off the set by so many ulps of its nearest element. What
         # shares half of its digits is that element, computed inaccurately.
         far = verdicts.ulp > 2.0 ** (self.fmt.precision / 2)

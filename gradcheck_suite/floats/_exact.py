@@ -126,6 +126,10 @@ class Exact:
         """The negated numbers."""
         return Exact(-self.hi, -self.lo, self.exp, self.rad)
 
+    def shifted(self, binades: int) -> Exact:
+        """The numbers times 2^binades."""
+        return Exact(self.hi, self.lo, self.exp + binades, self.rad)
+
     def to_float64(self) -> Floats:
         """The nearest float64 numbers, ties to even; what is out of range becomes +-inf or +-0."""
         return round_exact(self, FLOAT64)

@@ -28,6 +28,9 @@ from gradcheck_suite.formula.tape import (
 
 Axis = int | tuple[int, ...] | None
 
+_CLOSE = 2.0**20
+"""Numbers so small that two of one binary64 approximation differ by far less than 1."""
+
 
 class Context(Algorithms):
     """Functions over `Array`s of one field; records where a comparison was a tie or could not be decided.
@@ -330,8 +333,11 @@ class Context(Algorithms):
 
     def _shift(self, x: Array, axis: int) -> Objects:
         # Any shift is exact in real arithmetic; one near the maximum keeps every exponential at most about 1.
-        near = elementwise(self.field.approx, x.value).astype(np.float64)
-        best = near.argmax(axis=axis) if np.isfinite(near).all() else self._largest(x.value, axis)
+        with np.errstate(over="ignore"):
+            near = elementwise(self.field.approx, x.value).astype(np.float64)
+        # Beyond that neighbouring binary64 numbers lie far apart, and so may exponents that they stand for.
+        close = bool((np.abs(near) < _CLOSE).all())
+        best = near.argmax(axis=axis) if close else self._largest(x.value, axis)
         return np.take_along_axis(x.value, np.expand_dims(best, axis), axis=axis)
 
     def _largest(self, value: Objects, axis: int) -> Any:

@@ -19,7 +19,13 @@ Bools = npt.NDArray[np.bool_]
 
 
 def covered_points(
-    cover: Cover, formula: Formula, inputs: Mapping[str, Floats], fmt: Format, *, order: int
+    cover: Cover,
+    formula: Formula,
+    inputs: Mapping[str, Floats],
+    fmt: Format,
+    *,
+    order: int,
+    beside: Formula | None = None,
 ) -> Points:
     """The same as `exact_points` for the one input, whose derivatives up to `order` the cover must have.
 
@@ -32,7 +38,7 @@ def covered_points(
     rest, source = _distinct(x, np.flatnonzero(~inside))
     some = np.zeros(int(source.max(initial=-1)) + 1, dtype=np.int64)
     some[source] = rest
-    apart = exact_points(formula, {name: x[some]}, fmt, wrt=(name,), order=order)
+    apart = exact_points(formula, {name: x[some]}, fmt, wrt=(name,), order=order, beside=beside)
     blank = Exact.from_float64(np.zeros(len(x)))
     columns, lower, upper = {}, {}, {}
     for derivative, column in enumerate(apart.columns):

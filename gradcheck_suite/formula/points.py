@@ -3,7 +3,8 @@
 Three kinds of point need more than one evaluation:
 
   * An infinite input stands for its limit: +-2^2000 and +-2^5000 take its place; where the results round to
-  one element of the format, that is exact, otherwise the result is undefined.
+  one element of the format, that is exact, otherwise the result is undefined.  So it is where the limit hangs
+  on another number being exactly what it is: 0*inf has none, nor has -inf*log(1).
   * A NaN input stands for any number: where the value changes with it, the value must be NaN.
   * At a tie the derivative is a set, the Clarke subdifferential (Clarke 1983, "Optimization and Nonsmooth
   Analysis", theorem 2.5.1): the convex hull of the limits of gradients at points nearby.  At a documented
@@ -34,7 +35,10 @@ Bools = npt.NDArray[np.bool_]
 _INFINITIES = (2000, 5000)
 # Stand-ins for NaN: a value that depends on the input differs at two of these.
 _PROBES = (-700.25, -1.5, -0.25, 0.375, 2.5, 650.75)
-# apart.
+# A hair beside 0: times any of the infinities it is infinite, by itself it is 0 in every format.
+_HAIR = (1, -1900)
+# Moves of the finite inputs beside an infinite one, in units of roundoff.
+_MOVES = (-8, 8)
 
 
 def bind(
@@ -76,11 +80,19 @@ class Points:
 
 
 def exact_points(
-    formula: Formula, inputs: Mapping[str, Floats], fmt: Format, *, wrt: Sequence[str], order: int
+    formula: Formula,
+    inputs: Mapping[str, Floats],
+    fmt: Format,
+    *,
+    wrt: Sequence[str],
+    order: int,
+    beside: Formula | None = None,
 ) -> Points:
     """Exact values and derivatives at float64 arrays of inputs (values of `fmt`), one entry per point.
 
-    Derivatives are taken for the inputs in `wrt`; the others are constants of the point.
+    Derivatives are taken for the inputs in `wrt`; the others are constants of the point. `beside` is the
+    formula with `off_zero` parameters, where it has any that are 0.  An infinite derivative at finite inputs,
+    as at the end of a domain, is none.
     """
     values = {n: np.asarray(x, dtype=np.float64) for n, x in inputs.items()}
     size = len(next(iter(values.values())))
@@ -96,7 +108,7 @@ def exact_points(
     unsettled = {n: ~found.settled[n] & plain & ~poles[n] for n in columns}
     tie = plain & (found.tie | found.clamped)
     points = Points(columns, {}, {}, tie, undefined, unsettled, np.zeros(size, dtype=bool), {})
-    _at_infinity(points, formula, values, infinite, fmt, wrt, order)
+    _at_infinity(points, (formula, beside or formula), values, infinite, fmt, wrt, order)
     _at_nan(points, formula, values, np.flatnonzero(nan), fmt)
     for n in columns:
         points.lower[n], points.upper[n] = columns[n], columns[n]
@@ -104,7 +116,21 @@ def exact_points(
         both = bool((found.tie & found.clamped & plain).any())
         _at_ties(points, formula, values, np.flatnonzero(found.tie & plain), fmt, wrt, order, clamped=both)
         _at_clamps(points, formula, safe, np.flatnonzero(found.clamped & plain), fmt, wrt, order)
+    _exclude_poles(points, values, plain)
     return points
+
+
+def _exclude_poles(points: Points, values: Mapping[str, Floats], plain: Bools) -> None:
+    """Nothing is a derivative that is infinite; of a set with one such end, none at -0, whose side is the other."""
+    minus = np.logical_or.reduce([(x == 0) & np.signbit(x) for x in values.values()])
+    for n in (n for n in points.columns if n != "value"):
+        low, high = np.isinf(points.lower[n].hi), np.isinf(points.upper[n].hi)
+        points.undefined[n] |= plain & ((low & high) | ((low | high) & minus))
+
+
+def off_zero(reals: Mapping[str, float]) -> dict[str, Any] | None:
+    """The parameters with a hair in place of 0, as `bind` takes them; None where none is 0."""
+    return {n: _HAIR if v == 0 else v for n, v in reals.items()} if 0.0 in reals.values() else None
 
 
 def _not_a_number(column: Objects, settled: Bools) -> Bools:
@@ -117,7 +143,7 @@ def _not_a_number(column: Objects, settled: Bools) -> Bools:
 
 def _at_infinity(
     points: Points,
-    formula: Formula,
+    formulas: tuple[Formula, Formula],
     values: Mapping[str, Floats],
     infinite: Bools,
     fmt: Format,
@@ -131,22 +157,73 @@ def _at_infinity(
         code |= mask.astype(np.int64) << i
     for pattern in np.unique(code[infinite]):
         where = np.flatnonzero(infinite & (code == pattern))
+        here = {n: x[where] for n, x in values.items()}
         names = [n for n in values if which[n][where[0]]]
-        rounded: dict[str, list[Floats]] = {n: [] for n in points.columns}
-        for exponents in _stand_ins(len(names)):
-            moved = {n: x[where].astype(object) for n, x in values.items()}
-            moved |= {n: _replaced(values[n][where], e) for n, e in zip(names, exponents, strict=True)}
-            found = enclose(formula, moved, fmt, wrt=wrt, order=order)
-            for n, column in found.columns.items():
-                rounded[n].append(round_exact(to_exact(column, fmt, found.settled[n]), fmt))
-                if n != "value":
-                    # A set at infinity is not worked out.
-                    rounded[n][-1][found.tie | found.clamped] = np.nan
-        for n, trials in rounded.items():
-            agreed = np.logical_and.reduce([r == trials[0] for r in trials])
-            result = Exact.from_float64(np.where(agreed, trials[0], np.nan))
+        limits = [
+            _columns(formulas[0], {**_exactly(here), **_replaced(here, names, e)}, fmt, wrt, order)
+            for e in _stand_ins(len(names))
+        ]
+        moved = list(_others_moved(formulas, here, names, fmt, wrt, order))
+        for n in points.columns:
+            trials = [trial[n] for trial in limits]
+            first = round_exact(trials[0], fmt)
+            agreed = _of_one_sign(trials)
+            agreed &= np.logical_and.reduce([round_exact(t, fmt) == first for t in trials])
+            for trial in moved:
+                agreed &= _alike(first, round_exact(trial[n], fmt), fmt)
+            result = Exact.from_float64(np.where(agreed, first, np.nan))
             points.columns[n] = points.columns[n].put(where, result)
             points.undefined[n][where] |= ~agreed
+
+
+def _columns(
+    formula: Formula, inputs: Mapping[str, Objects], fmt: Format, wrt: Sequence[str], order: int
+) -> dict[str, Exact]:
+    """The columns at given numbers; undefined where a set would be, which is not worked out at infinity."""
+    found = enclose(formula, inputs, fmt, wrt=wrt, order=order)
+    columns = {n: to_exact(c, fmt, found.settled[n]) for n, c in found.columns.items()}
+    ties = np.flatnonzero(found.tie | found.clamped)
+    none = Exact.from_float64(np.full(len(ties), np.nan))
+    return {n: c if n == "value" or not len(ties) else c.put(ties, none) for n, c in columns.items()}
+
+
+def _others_moved(
+    formulas: tuple[Formula, Formula],
+    here: Mapping[str, Floats],
+    names: Sequence[str],
+    fmt: Format,
+    wrt: Sequence[str],
+    order: int,
+) -> Iterator[dict[str, Exact]]:
+    """The columns where every other number is a little off: a zero by a hair, the rest by some roundoff."""
+    others = [n for n in here if n not in names]
+    zero = formulas[0] is not formulas[1] or any((here[n] == 0).any() for n in others)
+    for exponents in _stand_ins(len(names)) if zero else ():
+        beside = {n: [_HAIR if v == 0 else float(v) for v in here[n]] for n in others}
+        inputs = {**_exactly(here), **_replaced(here, names, exponents), **_pairs(beside)}
+        yield _columns(formulas[1], inputs, fmt, wrt, order)
+    for move in _MOVES if others else ():
+        factor = arb((2**fmt.precision + move, -fmt.precision))
+        inputs = {n: x if n in names else x * factor for n, x in _exactly(here).items()}
+        yield _columns(
+            formulas[0], {**inputs, **_replaced(here, names, _INFINITIES[:1] * len(names))}, fmt, wrt, order
+        )
+
+
+def _of_one_sign(trials: Sequence[Exact]) -> Bools:
+    """Where no two of the results have opposite signs, too small as they may be for the format."""
+    signs = np.array([np.sign(t.hi) for t in trials])
+    with np.errstate(invalid="ignore"):
+        mixed = (signs > 0).any(axis=0) & (signs < 0).any(axis=0)
+    return np.asarray(~mixed, dtype=bool)
+
+
+def _alike(a: Floats, b: Floats, fmt: Format) -> Bools:
+    """Equal, or close enough for a result that depends smoothly on what was moved."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        size = np.fmax(np.abs(a), np.abs(b))
+        near = np.isfinite(size) & (np.abs(a - b) <= size * 2.0 ** (-fmt.precision / 2))
+    return np.asarray(near | (a == b), dtype=bool)
 
 
 def _stand_ins(infinities: int) -> Iterator[tuple[int, ...]]:
@@ -159,11 +236,28 @@ def _stand_ins(infinities: int) -> Iterator[tuple[int, ...]]:
     yield from (tuple(high if i == k else low for i in range(infinities)) for k in range(infinities))
 
 
-def _replaced(x: Floats, exponent: int) -> Objects:
-    out = x.astype(object)
-    for i in np.flatnonzero(np.isinf(x)):
-        out[i] = arb((1 if x[i] > 0 else -1, exponent))
-    return out
+def _exactly(values: Mapping[str, Floats]) -> dict[str, Objects]:
+    """Arrays of exact numbers; what stands for infinity replaces theirs."""
+    return {n: np.array([arb(float(v)) for v in x], dtype=object) for n, x in values.items()}
+
+
+def _pairs(values: Mapping[str, Sequence[Any]]) -> dict[str, Objects]:
+    return {n: np.array([arb(v) for v in x], dtype=object) for n, x in values.items()}
+
+
+def _replaced(
+    values: Mapping[str, Floats], names: Sequence[str], exponents: Sequence[int]
+) -> dict[str, Objects]:
+    """The named inputs with a power of two in place of each infinity."""
+    return {n: _finite(values[n], e) for n, e in zip(names, exponents, strict=True)}
+
+
+def _finite(x: Floats, exponent: int) -> Objects:
+    sign = np.sign(x)
+    numbers = [
+        arb((int(s), exponent)) if np.isinf(v) else arb(float(v)) for v, s in zip(x, sign, strict=True)
+    ]
+    return np.array(numbers, dtype=object)
 
 
 def _at_nan(
@@ -177,7 +271,7 @@ def _at_nan(
         for i, (n, x) in enumerate(values.items()):
             # Several NaNs stand for several numbers.
             number = _PROBES[(k + i) % len(_PROBES)]
-            moved[n] = _replaced(np.where(np.isnan(x[where]), number, x[where]), _INFINITIES[0])
+            moved[n] = _finite(np.where(np.isnan(x[where]), number, x[where]), _INFINITIES[0])
         found = enclose(formula, moved, fmt)
         seen.append(to_exact(found.columns["value"], fmt, found.settled["value"]).to_float64())
     with np.errstate(invalid="ignore"):

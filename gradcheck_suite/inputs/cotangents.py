@@ -39,4 +39,9 @@ def one_hot(size: int) -> Floats:
 def scaled(largest: float) -> Pattern:
     """The mixed cotangent grown to `largest` (a power of two), such as the loss scale of mixed-precision
     training."""
-    return lambda size: mixed(size) * (largest / _LARGEST)
+    return lambda size: mixed(size) * 2.0 ** growth(largest)
+
+
+def growth(largest: float) -> int:
+    """By how many binades the mixed cotangent grows to reach `largest`."""
+    return int(np.log2(largest / _LARGEST))

@@ -134,7 +134,7 @@ def _joined(wanted: Landscape, lines: Iterable[tuple[Line, dict[str, Floats]]]) 
 
 def _lines(fmt: Format, wanted: Landscape, count: int, seed: int) -> Iterator[tuple[Line, dict[str, Floats]]]:
     first, *others = wanted.names
-    partners = {n: _of(fmt, wanted.partners.get(n) or usual(fmt)) for n in others}
+    partners = {n: _listed(fmt, wanted, n) or usual(fmt) for n in others}
     contexts = _contexts(partners)
     share = count // 16
     main = spread(fmt, wanted.landmarks, 4 * share // 3 * _CONTEXTS // min(len(contexts), _CONTEXTS), seed)
@@ -145,7 +145,7 @@ def _lines(fmt: Format, wanted: Landscape, count: int, seed: int) -> Iterator[tu
     middles = _of(fmt, [1.0, *wanted.landmarks[:2], -0.5, 37.0])
     for k, name in enumerate(others):
         swept = spread(
-            fmt, [p for p in wanted.partners.get(name, ()) if np.isfinite(p)], share // 2, seed + 1 + k
+            fmt, [p for p in _listed(fmt, wanted, name) if np.isfinite(p)], share // 2, seed + 1 + k
         )
         swept = swept[~np.isinf(swept) | np.isin(swept, _infinities(wanted, name))]
         rest = [{n: v for n, v in context.items() if n != name} for context in contexts]
@@ -159,6 +159,12 @@ def _lines(fmt: Format, wanted: Landscape, count: int, seed: int) -> Iterator[tu
 
 def _of(fmt: Format, values: Sequence[float]) -> list[float]:
     return list(dict.fromkeys(float(v) for v in round_to(np.array(values, dtype=np.float64), fmt)))
+
+
+def _listed(fmt: Format, wanted: Landscape, name: str) -> list[float]:
+    """The partners of an input as the format holds them; one that it cannot is left out."""
+    values = [(v, float(round_to([v], fmt)[0])) for v in wanted.partners.get(name, ())]
+    return list(dict.fromkeys(held for v, held in values if np.isinf(v) or np.isfinite(held)))
 
 
 def _contexts(partners: Mapping[str, Sequence[float]]) -> list[dict[str, float]]:

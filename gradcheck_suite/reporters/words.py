@@ -90,7 +90,7 @@ PROBES: Final = {
 REASONS: Final = {
     "ill-conditioned": "a relative change of the inputs in their last digits moves the exact result as far",
     "documented": "the documentation states this deviation",
-    "subnormal": "only a subnormal number was flushed to 0",
+    "subnormal": "only numbers below the smallest normal one were flushed or lost digits",
     "undefined": "the exact result does not exist here, so nothing is accused",
 }
 

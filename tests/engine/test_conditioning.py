@@ -6,8 +6,13 @@ import numpy as np
 import torch
 
 from gradcheck_suite.engine.conditioning import units
+from gradcheck_suite.engine.judge import REASONS, SEVERITIES
+from gradcheck_suite.engine.pointwise import Subject
 from gradcheck_suite.formula.context import Context
 from gradcheck_suite.formula.tape import Array
+from gradcheck_suite.ops.registry import registry
+from gradcheck_suite.ops.variants import at_variant
+from gradcheck_suite.options import Settings
 from tests.engine.toys import run, serious, toy
 
 
@@ -63,3 +68,48 @@ def test_longer_sums_are_allowed_more_units() -> None:
     assert units(2) == 9
     assert units(1000) == 18
     assert np.all(np.diff([units(n) for n in range(1, 300)]) >= 0)
+
+
+def wave(m: Context, x: Array) -> Array:
+    return m.sinc(x)
+
+
+def test_a_wave_is_no_defect_where_the_rounding_of_its_argument_moves_it_by_a_period() -> None:
+    """Every float32 beyond 2^24 is a whole number, where sinc is 0; its argument is not known to a period there."""
+    result = run(toy(torch.sinc, wave), "float32", "forward")
+    far = [f for f in serious(result) if f.kind != "nan" and abs(float.fromhex(f.lo or "0")) > 2.0**24]
+    assert far == []
+
+
+def cut(m: Context, x: Array, *, level: Array) -> Array:
+    return m.where(x > 1 - level, 0, x * x * x)
+
+
+def test_beyond_a_jump_the_range_reaches_to_the_jump_itself() -> None:
+    """0.9 is above 1 - 0.1 by a quarter of an ulp; at the end of the range x^3 has moved farther than it may."""
+    call = lambda x, *, level: torch.where(x > 1 - level, 0, x * x * x)  # noqa: E731
+    op = toy(call, cut, variants=[{"level": 0.1}], variants_only=True, landmarks=lambda p: (0.9,))
+    result = run(op, "float64", "forward")
+    assert serious(result) == []
+    assert "ill-conditioned" in {f.reason for f in result.findings}
+
+
+def test_beside_a_documented_clamp_the_unclamped_gradient_moves_too() -> None:
+    """log(x) is clamped at -100; unclamped, t/x is 1 to the last digit for t = x, so 1 - t/x may be 0."""
+    op = registry().get("binary_cross_entropy")
+    variant = op.variants[0]
+    subject = Subject(at_variant(op, variant), variant, "float64", 1, Settings())
+    point = {"input": np.array([3.7200758423826006e-44]), "target": np.array([3.720075842382599e-44])}
+    points = subject.exact(point, 1)
+    judged = subject.judge_column(point, np.array([0.0]), points, "d:input")
+    assert REASONS[judged.verdicts.reason[0]] == "ill-conditioned"
+    elsewhere = subject.judge_column(point, np.array([-1.0]), points, "d:input")
+    assert SEVERITIES[elsewhere.verdicts.severity[0]] == "critical"
+
+
+def test_rounding_decides_on_which_side_of_a_documented_threshold_a_point_lies() -> None:
+    op = registry().get("softplus")
+    subject = Subject(op, {}, "float64", 1, Settings())
+    x = np.array([19.0, 20.0, 21.0])
+    judged = subject.judge_column(x, x, subject.exact(x, 1), "value")
+    assert [REASONS[r] for r in judged.verdicts.reason] == ["", "documented", "documented"]

@@ -54,6 +54,14 @@ def test_flushed_subnormal_is_information_except_in_float16() -> None:
     assert verdict(0.0, 2.0**-12, F16) == ("underflow", "critical", "")
 
 
+def test_no_error_among_subnormal_numbers_is_graver_than_their_flush() -> None:
+    assert verdict(-1e-42, 1e-40) == ("sign", "info", "subnormal")
+    assert verdict(2e-40, 1e-40) == ("inaccurate", "info", "subnormal")
+    assert verdict(-(2.0**-24), 2.0**-20, F16) == ("sign", "minor", "subnormal")
+    assert verdict(-1e-37, 1e-40)[:2] == ("sign", "critical")
+    assert verdict(np.nan, 1e-40)[:2] == ("nan", "critical")
+
+
 def test_exact_values_outside_binary64_are_judged() -> None:
     assert verdict(0.0, Fraction(1, 2**5000)) == ("", "", "")
     assert verdict(1e-30, Fraction(1, 2**5000))[0] == "inaccurate"

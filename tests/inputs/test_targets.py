@@ -102,3 +102,12 @@ def test_spread_has_landmarks_ends_and_binades() -> None:
     exponents = np.unique(np.frexp(np.abs(x[np.isfinite(x) & (x != 0)]))[1])
     assert exponents.max() - exponents.min() > 2000
     assert len(exponents) > 30
+
+
+def test_a_partner_beyond_the_format_does_not_become_infinite() -> None:
+    fmt = format_of("float16")
+    wanted = Landscape(
+        names=("input", "weight"), landmarks=(), partners={"weight": (1.0, 1e30, -1e30)}, offsets=()
+    )
+    weights = tuples(fmt, wanted, 300, 0).values["weight"]
+    assert not np.isinf(weights).any()
