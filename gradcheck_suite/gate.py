@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from gradcheck_suite import baseline
-from gradcheck_suite.options import DIRECTIONS, DTYPES
+from gradcheck_suite.options import DIRECTIONS, DTYPES, USUAL_PATHS
 from gradcheck_suite.results import gravest, severity_rank
 
 if TYPE_CHECKING:
@@ -50,13 +50,20 @@ class Gate:
         return mode == "all" or (mode == "new" and not self.own.has_own(result))
 
     def _used(self, result: Result) -> Baseline | None:
-        """The user's baseline before the shipped one, which speaks of one sample of inputs only."""
-        if self.own is not None and self.own.known(result) is not None:
-            return self.own
-        if self.shipped is None or result.custom:
-            return None
+        """The baseline that speaks of a result: the user's where it was recorded in this very environment, else what
+        is shipped for it, else the user's of other environments.
+        """
+        own = self.own if self.own is not None and self.own.known(result) is not None else None
+        if own is not None and own.has_own(result):
+            return own
+        return self.shipped if self._is_shipped(result) else own
+
+    def _is_shipped(self, result: Result) -> bool:
+        """What is shipped speaks of torch's own ops, of one sample of inputs, and of the usual paths."""
+        if self.shipped is None or result.custom or not set(self.settings.paths) <= set(USUAL_PATHS):
+            return False
         known = self.shipped.known(result)
-        return self.shipped if known is not None and known.entry.sample == result.sample else None
+        return known is not None and known.entry.sample == result.sample
 
     def failing(self, results: Sequence[Result]) -> list[tuple[Result, Finding]]:
         """The findings that fail a case, gravest first, of results as `judged` gave them.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from gradcheck_suite.baseline.record import Region, gated, position, region_of
+from gradcheck_suite.floats import format_of
 from gradcheck_suite.results import Finding, Witness, severity_rank
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ _BINADES: Final = {"float64": 2098, "float32": 277, "float16": 40, "bfloat16": 2
 class Slack:
     """How far a result may stray before that counts.
 
+    With `same_arithmetic` both were computed alike to the last bit where nothing changed. Otherwise three things more
+    are the machine's: which sign or zero comes out where all digits are lost, how many digits are lost beyond half of
+    them, and the digits of subnormal results.
+
     An error may reach `max(old * factor, old + ulp)`; one of up to `noise` thresholds is no new finding by
     itself, for what was just below the threshold may come out just above it. The end of a region may move by
     `binades`, or by `sample_steps` distances between neighbouring points of the sample where that is more,
@@ -43,21 +48,21 @@ class Slack:
     binades: float
     sample_steps: float
     crowd: float
-    same_environment: bool
+    same_arithmetic: bool
 
     def allowed(self, old: float) -> float:
         """The largest error that a recorded error of `old` explains."""
         return max(old * self.factor, old + self.ulp)
 
 
-# Two processors with one instruction set still differ in library versions and in how libraries dispatch.
+# Functions that no fingerprint covers may still differ a little.
 SAME_ENVIRONMENT: Final = Slack(
-    factor=2.0, ulp=1.0, noise=2.0, binades=0.5, sample_steps=3.0, crowd=4.0, same_environment=True
+    factor=2.0, ulp=1.0, noise=2.0, binades=0.5, sample_steps=3.0, crowd=4.0, same_arithmetic=True
 )
-# Other instruction sets take other polynomials and add in another order: a sum of 512 terms, added one by
-# one, has been seen 8 times as far off as in 16 lanes.
+# Other instruction sets, and libraries on other processors, take other polynomials and add in another order: a
+# sum of 512 terms, added one by one, has been seen 8 times as far off as in 16 lanes.
 OTHER_ENVIRONMENT: Final = Slack(
-    factor=8.0, ulp=4.0, noise=16.0, binades=2.0, sample_steps=6.0, crowd=16.0, same_environment=False
+    factor=8.0, ulp=4.0, noise=16.0, binades=2.0, sample_steps=6.0, crowd=16.0, same_arithmetic=False
 )
 
 
@@ -97,18 +102,28 @@ def improvements(result: Result, entry: Entry, slack: Slack) -> list[str]:
 def _told_apart(finding: Finding, result: Result, entry: Entry, slack: Slack, noise: float) -> Finding:
     if not gated(finding) or finding.status == "known":
         return finding
-    minor = finding.kind == "inaccurate" and finding.severity == "minor"
-    small = minor and finding.witness is not None and finding.witness.ulp <= noise
-    reason = None if small else _unexplained(finding, result, entry, slack)
+    reason = None if _is_noise(finding, result, slack, noise) else _unexplained(finding, result, entry, slack)
     if reason is None:
         return dataclasses.replace(finding, status="known")
     return dataclasses.replace(finding, message=f"{finding.message} {reason}")
 
 
+def _is_noise(finding: Finding, result: Result, slack: Slack, noise: float) -> bool:
+    if finding.kind != "inaccurate" or finding.severity != "minor" or finding.witness is None:
+        return False
+    machine = not slack.same_arithmetic and _is_subnormal(finding.witness.exact, result)
+    return finding.witness.ulp <= noise or machine
+
+
+def _is_subnormal(exact: str, result: Result) -> bool:
+    """Whether an exact value lies below the normal range, where vector units and libraries take shortcuts."""
+    return exact != "undefined" and 0 < abs(float(exact)) < format_of(result.dtype).smallest_normal
+
+
 def _unexplained(finding: Finding, result: Result, entry: Entry, slack: Slack) -> str | None:
     """Why the entry does not explain the finding, as a sentence; None where it does."""
     new = region_of(finding)
-    alike = [old for old in entry.regions.values() if _at_least_as_bad(old, new, slack)]
+    alike = [old for old in entry.regions.values() if _at_least_as_bad(old, new, slack, result)]
     if not alike:
         return _nothing(new)
     if new.lo is None or new.hi is None:
@@ -134,7 +149,7 @@ def _nothing(new: Region) -> str:
 
 def _larger(new: Region, near: Sequence[Region], slack: Slack) -> str | None:
     same = [old for old in near if old.kind == new.kind]
-    if not slack.same_environment and any(old.severity == "major" for old in same):
+    if not slack.same_arithmetic and any(old.severity == "major" for old in same):
         # Over half of the digits are lost either way; how many more depends on where the samples of a steep
         # curve lie.
         return None
@@ -144,16 +159,25 @@ def _larger(new: Region, near: Sequence[Region], slack: Slack) -> str | None:
     return f"The error grew: the baseline has {max(known):.6g} ULP there."
 
 
-def _at_least_as_bad(old: Region, new: Region, slack: Slack) -> bool:
+def _at_least_as_bad(old: Region, new: Region, slack: Slack, result: Result) -> bool:
     """Whether `old` is of the same class as `new` or a worse one, and about the same inputs."""
     same_inputs = (old.probe, old.cotangent, old.lo is None) == (new.probe, new.cotangent, new.lo is None)
-    if not same_inputs or (slack.same_environment and old.path not in (new.path, "vector")):
+    if not same_inputs or (slack.same_arithmetic and old.path not in (new.path, "vector")):
         return False
     rank = severity_rank(old.severity) - severity_rank(new.severity)
     if old.kind == new.kind:
         # Severity steps by an error limit; that an error crossed it is told by the error itself.
         return rank <= 0 or (new.kind == "inaccurate" and rank == 1)
-    return rank < 0
+    either = not slack.same_arithmetic and _all_lost(old, result) and _all_lost(new, result)
+    return rank < 0 or either
+
+
+def _all_lost(region: Region, result: Result) -> bool:
+    """Whether the error is as large as the exact value: of rounding noise, that may be tiny, the sign is chance."""
+    if region.kind in ("sign", "underflow"):
+        return True
+    limit = 2.0 ** (format_of(result.dtype).precision - 1)
+    return region.kind == "inaccurate" and region.ulp is not None and region.ulp >= limit
 
 
 def _touches(old: Region, new: Region) -> bool:
@@ -219,7 +243,15 @@ def _worse(result: Result, findings: Sequence[Finding], entry: Entry, slack: Sla
     old, new = entry.max_ulp, result.max_ulp
     if old is None or new is None or not _same_sample(result, entry) or new <= slack.allowed(old):
         return
+    if not slack.same_arithmetic and _is_the_machines(result, old):
+        return
     yield _larger_maximum(result, old, new)
+
+
+def _is_the_machines(result: Result, old: float) -> bool:
+    """Whether a larger maximum says nothing: over half of the digits were lost before, or it is a subnormal's."""
+    lost = old >= 2.0 ** (format_of(result.dtype).precision / 2)
+    return lost or (result.worst is not None and _is_subnormal(result.worst.exact, result))
 
 
 def _larger_maximum(result: Result, old: float, new: float) -> Finding:

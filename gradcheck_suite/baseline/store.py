@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from gradcheck_suite.options import Settings
     from gradcheck_suite.results import Result
 
-_PROCESSOR: Final = ("onednn", "bf16", "amx")
+_ARITHMETIC: Final = ("onednn", "bf16", "amx", "arithmetic")
+"""What the document's environment says of how torch computes, beside the key."""
 
 SHIPPED: Final = Path(__file__).with_name("shipped")
 """The baselines of torch's own ops that come with the package."""
@@ -53,7 +54,7 @@ class Baseline:
             return None
         own = file.environments.get(self.key)
         if own is not None and self._alike(own) and result.id in own.cases:
-            slack = SAME_ENVIRONMENT if self._same_processor(own) else OTHER_ENVIRONMENT
+            slack = SAME_ENVIRONMENT if self._same_arithmetic(own) else OTHER_ENVIRONMENT
             return Known(entry=own.cases[result.id], slack=slack)
         if self.exact:
             return None
@@ -76,9 +77,9 @@ class Baseline:
         flushes = bool(recorded.beside.get("flush_denormal")) == bool(self.beside.get("flush_denormal"))
         return flushes and float(recorded.beside.get("max_ulp", 4.0)) <= self.beside["max_ulp"]
 
-    def _same_processor(self, recorded: files.Environment) -> bool:
-        """oneDNN takes other ways with bfloat16 and AMX in hardware, under the same instruction set."""
-        names = [name for name in _PROCESSOR if name in recorded.beside and name in self.beside]
+    def _same_arithmetic(self, recorded: files.Environment) -> bool:
+        """Under one instruction set libraries still take other ways on other processors and in other builds."""
+        names = [name for name in _ARITHMETIC if name in recorded.beside and name in self.beside]
         return all(recorded.beside[name] == self.beside[name] for name in names)
 
     def judged(self, result: Result) -> Result:
@@ -134,7 +135,7 @@ class Baseline:
 
 def beside(environment: Mapping[str, Any], max_ulp: float) -> dict[str, Any]:
     """What results depend on beside the key."""
-    names = ("flush_denormal", *_PROCESSOR)
+    names = ("flush_denormal", *_ARITHMETIC)
     return {"max_ulp": max_ulp, **{name: environment[name] for name in names if name in environment}}
 
 

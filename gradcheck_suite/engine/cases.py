@@ -57,6 +57,12 @@ def collect(settings: Settings, registry: Registry) -> list[Case]:
     return list(_cases(registry.select(settings.ops), settings.dtypes, settings.directions))
 
 
+def sample_name(settings: Settings, points: int) -> str:
+    """What a result calls its inputs; two with one name were taken over the same inputs."""
+    seeded = f"-seed{settings.seed}" if settings.seed else ""
+    return f"{settings.budget}-{points}{seeded}"
+
+
 def _cases(ops: Sequence[Op], dtypes: Sequence[str], directions: Sequence[str]) -> Iterator[Case]:
     for op in ops:
         for variant in op.variants:

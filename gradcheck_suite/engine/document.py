@@ -12,6 +12,7 @@ import torch
 
 from gradcheck_suite import __version__
 from gradcheck_suite.engine.cases import Case
+from gradcheck_suite.engine.fingerprint import fingerprint
 from gradcheck_suite.options import Settings
 from gradcheck_suite.results import Document, OpInfo, Result
 
@@ -32,6 +33,7 @@ def environment(settings: Settings) -> dict[str, Any]:
         "onednn": torch.backends.mkldnn.is_available(),  # type: ignore[no-untyped-call]
         "bf16": _has("avx512_bf16"),
         "amx": _has("amx_tile"),
+        "arithmetic": fingerprint(settings.device),
         "max_ulp": settings.max_ulp,
         "key": f"torch{short}-{settings.device}-{capability.lower().replace(' ', '')}-{system}",
     }

@@ -17,7 +17,7 @@ from gradcheck_suite.engine.against import allowed
 from gradcheck_suite.engine.arguments import reproducer, written
 from gradcheck_suite.engine.availability import unjudged
 from gradcheck_suite.engine.calls import Raised, Unsupported
-from gradcheck_suite.engine.cases import Case
+from gradcheck_suite.engine.cases import Case, sample_name
 from gradcheck_suite.engine.conduct import with_conduct
 from gradcheck_suite.engine.findings import distinct
 from gradcheck_suite.engine.judge import KINDS, REASONS, SEVERITIES
@@ -428,7 +428,7 @@ class RowRunner:
             **self._identity(),
             verdict=verdict,  # type: ignore[arg-type]
             points=int(judged.sum()),
-            sample=f"{self.settings.budget}-{len(self.subject.samples)}",
+            sample=sample_name(self.settings, len(self.subject.samples)),
             seconds=round(time.perf_counter() - started, 6),
             max_ulp=float(errors.max()) if len(errors) else None,
             p99_ulp=float(np.quantile(errors, 0.99, method="higher")) if len(errors) else None,

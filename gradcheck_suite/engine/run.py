@@ -15,7 +15,7 @@ from gradcheck_suite.engine import wording
 from gradcheck_suite.engine.against import allowed
 from gradcheck_suite.engine.availability import refusal, unjudged
 from gradcheck_suite.engine.calls import Raised, Unsupported
-from gradcheck_suite.engine.cases import Case
+from gradcheck_suite.engine.cases import Case, sample_name
 from gradcheck_suite.engine.clusters import worst_member
 from gradcheck_suite.engine.conduct import with_conduct
 from gradcheck_suite.engine.confirm import Confirmed, confirm
@@ -404,7 +404,7 @@ class CaseRunner:
             exhaustive=self.subject.exhaustive,
             sample="exhaustive"
             if self.subject.exhaustive
-            else f"{self.settings.budget}-{len(self.subject.tuples)}",
+            else sample_name(self.settings, len(self.subject.tuples)),
             seconds=round(time.perf_counter() - started, 6),
             max_ulp=float(np.nanmax(seen.verdicts.ulp)) if len(errors) else None,
             p99_ulp=float(np.quantile(errors, 0.99, method="higher")) if len(errors) else None,

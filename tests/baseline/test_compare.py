@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gradcheck_suite.results import Result, Witness
+from gradcheck_suite.results import Result, Witness, Worst
 from tests.baseline.make import HERE, THERE, baseline, finding, recorded, result, statuses
 
 
@@ -183,3 +183,40 @@ def test_infinite_and_nan_inputs_have_places_of_their_own(tmp_path: Path) -> Non
         finding(inf, inf, kind="nan"), finding(nan, nan, kind="nan"), finding(1e38, 3e38, kind="nan")
     )
     assert statuses(judged(tmp_path, before, after)) == ["known", "new", "new"]
+
+
+@pytest.mark.parametrize("kind", ["sign", "underflow", "inaccurate"])
+def test_what_comes_out_where_all_digits_are_lost_is_the_machines(tmp_path: Path, kind: str) -> None:
+    before = result(finding(2.0, 4.0, kind="underflow", witness=ulp(1e30)))
+    severity = "major" if kind == "inaccurate" else "critical"
+    after = result(finding(2.0, 4.0, kind=kind, severity=severity, witness=ulp(1e30)))
+    expected = "new" if kind == "sign" else "known"
+    assert statuses(judged(tmp_path, before, after)) == [expected]
+    assert statuses(baseline(tmp_path, THERE).judged(after)) == ["known"]
+    elsewhere = result(finding(2.0**40, 2.0**41, kind="sign", witness=ulp(1e30)))
+    assert statuses(baseline(tmp_path, THERE).judged(elsewhere)) == ["new"]
+
+
+def test_a_wrong_sign_is_no_chance_where_digits_were_left(tmp_path: Path) -> None:
+    recorded(tmp_path, result(finding(2.0, 4.0, kind="inaccurate", severity="major", witness=ulp(5e3))))
+    after = result(finding(2.0, 4.0, kind="sign", witness=ulp(1e30)))
+    assert statuses(baseline(tmp_path, THERE).judged(after)) == ["new"]
+
+
+@pytest.mark.parametrize(("exact", "there"), [("1e-39", "known"), ("1e-37", "new"), ("undefined", "new")])
+def test_digits_of_subnormal_results_are_the_machines(tmp_path: Path, exact: str, there: str) -> None:
+    witness = Witness(inputs={"input": "-0x1.7p+6"}, got="0x0.0p+0", exact=exact, ulp=600.0)
+    after = result(finding(-100.0, -90.0, kind="inaccurate", severity="minor", witness=witness))
+    assert statuses(judged(tmp_path, result(), after)) == ["new"]
+    assert statuses(baseline(tmp_path, THERE).judged(after)) == [there]
+
+
+@pytest.mark.parametrize(
+    ("old", "exact", "fails"),
+    [(0.5, "1.0", True), (0.5, "1e-39", False), (4000.0, "1.0", True), (5000.0, "1.0", False)],
+)
+def test_a_larger_maximum_may_be_the_machines(tmp_path: Path, old: float, exact: str, fails: bool) -> None:
+    worst = Worst(inputs={"input": "0x1.8p+3"}, got="0x1p+0", exact=exact, ulp=1e6)
+    after = result(max_ulp=1e6, worst=worst)
+    assert judged(tmp_path, result(max_ulp=old), after).findings
+    assert bool(baseline(tmp_path, THERE).judged(after).findings) == fails

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,15 +69,27 @@ def test_flushing_subnormals_is_another_environment(tmp_path: Path) -> None:
     recorded(tmp_path, result(max_ulp=1.0))
     known = baseline(tmp_path, {**HERE, "flush_denormal": True}).known(result())
     assert known is not None
-    assert not known.slack.same_environment
+    assert not known.slack.same_arithmetic
 
 
-def test_another_processor_has_more_slack(tmp_path: Path) -> None:
-    recorded(tmp_path, result(), environment={**HERE, "amx": False})
-    for amx in (False, True):
-        known = baseline(tmp_path, {**HERE, "amx": amx}, exact=True).known(result())
-        assert known is not None
-        assert known.slack.same_environment == (not amx)
+@pytest.mark.parametrize(
+    ("recorded_with", "used_with", "same"),
+    [
+        ({"amx": False}, {"amx": False}, True),
+        ({"amx": False}, {"amx": True}, False),
+        ({"arithmetic": "33f19d"}, {"arithmetic": "33f19d"}, True),
+        ({"arithmetic": "33f19d"}, {"arithmetic": "74a08a"}, False),
+        # What an older version of the package did not record tells nothing.
+        ({}, {"arithmetic": "74a08a"}, True),
+    ],
+)
+def test_another_arithmetic_has_more_slack(
+    tmp_path: Path, recorded_with: dict[str, Any], used_with: dict[str, Any], same: bool
+) -> None:
+    recorded(tmp_path, result(), environment={**HERE, **recorded_with})
+    known = baseline(tmp_path, {**HERE, **used_with}, exact=True).known(result())
+    assert known is not None
+    assert known.slack.same_arithmetic == same
 
 
 @pytest.mark.parametrize(
@@ -222,3 +236,34 @@ def test_positions_are_binades() -> None:
     assert position("0x0.0p+0") == 0.0
     assert position("inf") > position((1.7e308).hex())
     assert position("nan") > position("inf")
+
+
+@pytest.mark.parametrize(
+    ("paths", "holds"), [(("vector",), True), (("vector", "jvp"), False), (("all",), False)]
+)
+def test_what_is_shipped_speaks_of_the_usual_paths(
+    tmp_path: Path, paths: tuple[str, ...], holds: bool
+) -> None:
+    recorded(tmp_path, result())
+    shipped = baseline(tmp_path, exact=True)
+    used = gate.Gate(settings=Settings(paths=paths), shipped=shipped)
+    found = used.judged([result(finding(path=paths[-1]))])
+    assert used.holds(found[0]) == holds
+    assert bool(used.failing(found)) == holds
+    # A baseline of one's own was recorded with the paths that one uses.
+    assert gate.Gate(settings=Settings(paths=paths), own=shipped).holds(found[0])
+
+
+def test_what_is_shipped_for_this_environment_comes_before_ones_own_of_another(tmp_path: Path) -> None:
+    known, new = result(finding(-20.0, -13.0)), result(finding(5.0, 6.0))
+    recorded(tmp_path / "shipped", new)
+    recorded(tmp_path / "own", known, environment=THERE)
+    used = gate.Gate(
+        settings=Settings(),
+        own=baseline(tmp_path / "own"),
+        shipped=baseline(tmp_path / "shipped", exact=True),
+    )
+    assert used.failing(used.judged([new])) == []
+    assert used.failing(used.judged([known]))
+    recorded(tmp_path / "own", known)
+    assert used.failing(dataclasses.replace(used, own=baseline(tmp_path / "own")).judged([new]))

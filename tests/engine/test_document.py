@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 import torch
 
 from gradcheck_suite.engine import collect, document, environment
+from gradcheck_suite.engine.cases import sample_name
 from gradcheck_suite.engine.document import op_infos
+from gradcheck_suite.engine.fingerprint import fingerprint
 from gradcheck_suite.ops.registry import registry
 from gradcheck_suite.options import Settings
 from gradcheck_suite.results import Curve, Finding, Result
@@ -18,6 +21,24 @@ def test_the_environment_names_torch_the_threshold_and_a_key() -> None:
     assert known["torch"] == torch.__version__
     assert known["max_ulp"] == 7.5
     assert known["key"].startswith("torch" + ".".join(torch.__version__.split(".")[:2]) + "-cpu-")
+
+
+def test_the_environment_tells_machines_apart_that_compute_other_bits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = environment(Settings())["arithmetic"]
+    assert len(known) == 12
+    assert environment(Settings(max_ulp=7.5))["arithmetic"] == known
+    assert fingerprint("nowhere") == ""
+    monkeypatch.setattr(torch.Tensor, "softmax", lambda table, dim: torch.sigmoid(table))
+    fingerprint.cache_clear()
+    assert environment(Settings())["arithmetic"] not in ("", known)
+    fingerprint.cache_clear()
+
+
+def test_samples_of_other_seeds_are_other_samples() -> None:
+    assert sample_name(Settings(), 15) == "default-15"
+    assert sample_name(Settings(budget="quick", seed=3), 15) == "quick-15-seed3"
 
 
 def test_each_op_is_told_once_with_its_definition_and_stable_form() -> None:
