@@ -21,6 +21,7 @@ from gradcheck_suite.engine.covers import cover_for
 from gradcheck_suite.engine.joint import outside_jointly
 from gradcheck_suite.engine.judge import Verdicts, judge
 from gradcheck_suite.engine.products import below_the_range, unsuited
+from gradcheck_suite.engine.refusals import renewed
 from gradcheck_suite.floats import Exact, Format, format_of
 from gradcheck_suite.formula.arithmetic import uncertified
 from gradcheck_suite.formula.cover import Cover
@@ -182,22 +183,25 @@ class Subject:
         )
 
     @cached_property
-    def outcomes(self) -> dict[tuple[str, int], calls.Outcome | Exception]:
+    def outcomes(self) -> dict[tuple[str, int], calls.Outcome | calls.Unsupported | calls.Raised]:
         """What torch computed on the sample, by path and order."""
         return {}
 
     def outcome(self, path: str, order: int) -> calls.Outcome:
         """The sample on a path; computed once. Raises Unsupported or Raised as the call did."""
+        return self._once(self.tuples.values, path, order)
+
+    def _once(self, inputs: Mapping[str, Floats], path: str, order: int) -> calls.Outcome:
         key = (path, order)
         if key not in self.outcomes:
             try:
-                self.outcomes[key] = self.run(self.tuples.values, order, path)
+                self.outcomes[key] = self.run(inputs, order, path)
             except (calls.Unsupported, calls.Raised) as error:
-                self.outcomes[key] = error
+                self.outcomes[key] = renewed(error)
         found = self.outcomes[key]
-        if isinstance(found, Exception):
-            raise found
-        return found
+        if isinstance(found, calls.Outcome):
+            return found
+        raise renewed(found)
 
     def judge_column(
         self,
@@ -370,16 +374,7 @@ class Subject:
 
     def outcome_at_few(self, path: str, order: int) -> calls.Outcome:
         """What torch computes at those on a path of many calls; computed once."""
-        key = (path, order)
-        if key not in self.outcomes:
-            try:
-                self.outcomes[key] = self.run(self.at(self.single_points), order, path)
-            except (calls.Unsupported, calls.Raised) as error:
-                self.outcomes[key] = error
-        found = self.outcomes[key]
-        if isinstance(found, Exception):
-            raise found
-        return found
+        return self._once(self.at(self.single_points), path, order)
 
     def order_of(self, column: str) -> int:
         """The order of derivative that a column needs; forward and backward share one call."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import TypeVar
 
 from gradcheck_suite.floats import format_of
 
@@ -19,6 +20,14 @@ class Unsupported(Exception):
 
 class Raised(Exception):
     """The op raised on inputs for which it is documented to work."""
+
+
+_Refusal = TypeVar("_Refusal", bound=Exception)
+
+
+def renewed(error: _Refusal) -> _Refusal:
+    """The same refusal without its traceback, for keeping: that would keep alive every frame that led to it."""
+    return type(error)(*error.args)
 
 
 @contextmanager

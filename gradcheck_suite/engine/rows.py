@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck_suite.engine import against, rowcalls
-from gradcheck_suite.engine.calls import Raised
 from gradcheck_suite.engine.judge import Verdicts, judge
 from gradcheck_suite.engine.paths import LAYOUTS
 from gradcheck_suite.engine.products import below_the_range
+from gradcheck_suite.engine.refusals import Raised, renewed
 from gradcheck_suite.engine.rowconditioning import excused
 from gradcheck_suite.engine.subdifferential import Subdifferential, TieVerdict
 from gradcheck_suite.floats import Exact, Format, format_of
@@ -176,10 +176,10 @@ class RowSubject:
             try:
                 self._called[key] = self._call(k, path, cotangent)
             except Raised as error:
-                self._called[key] = error
+                self._called[key] = renewed(error)
         found = self._called[key]
         if isinstance(found, Raised):
-            raise found
+            raise renewed(found)
         return found
 
     def _call(self, k: int, path: str, cotangent: str) -> rowcalls.Called:
