@@ -12,7 +12,7 @@ from typing import Final
 from gradcheck_suite.reporters.actionable import Place, actionable, places
 from gradcheck_suite.reporters.regions import region_text
 from gradcheck_suite.reporters.summary import headline
-from gradcheck_suite.reporters.words import case_id, command, why
+from gradcheck_suite.reporters.words import case_id, command, sentence, why
 from gradcheck_suite.results import Document, Finding, Result
 
 _MOST: Final = 10
@@ -45,7 +45,7 @@ def _roll_up(document: Document, found: list[tuple[Result, Finding]]) -> str:
 
 def _finding(kind: str, result: Result, finding: Finding, place: Place | None) -> str:
     where = region_text(finding, result.dtype)
-    text = f"{finding.message or why(finding, result.direction)}\nRepeat: {command(result)}"
+    text = f"{sentence(result, finding) or why(finding, result.direction)}\nRepeat: {command(result)}"
     title = f"{case_id(result)}: {finding.kind} for {where}"
     if place is None:
         return _annotation(kind, text, title=title)

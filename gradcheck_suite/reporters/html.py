@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from gradcheck_suite.reporters import payload, regions, summary
+from gradcheck_suite.reporters import payload, regions, summary, words
 from gradcheck_suite.reporters.regions import Group
 from gradcheck_suite.reporters.sections import op_section
 from gradcheck_suite.reporters.summary import Row
@@ -31,6 +31,7 @@ def render_html(document: Document) -> str:
     groups = regions.groups(document.results)[:_LISTED]
     page = template("index.html.j2").render(
         document=document,
+        title=summary.title(document),
         groups=groups,
         named_in=[finding for group in groups for _, finding in group.by_dtype],
         where=_where_lines,
@@ -57,14 +58,11 @@ def _glance(document: Document, rows: list[Row]) -> list[tuple[str, list[dict[st
 
 
 def _bar(rows: list[Row], dtype: str, direction: str) -> dict[str, Any]:
-    cells = [c for row in rows for c in row.cells if (c.dtype, c.direction) == (dtype, direction)]
-    # A remark never fails a run: at a glance an op that has nothing worse is ok.
-    levels = ["ok" if c.level == "info" else c.level for c in cells if c.level != "absent"]
+    found = summary.levels_of(rows, dtype, direction)
     parts, start = [], 0.0
-    for level in dict.fromkeys(level for level in summary.LEVELS if level in levels):
-        count = levels.count(level)
-        width = 100 * count / len(levels)
-        word = "undecided" if level == "inconclusive" else level
+    for level, count in found.items():
+        width = 100 * count / sum(found.values())
+        word = words.NAMES.get(level, level)
         parts.append(
             {"level": level, "word": word, "count": count, "start": f"{start:.4g}", "width": f"{width:.4g}"}
         )

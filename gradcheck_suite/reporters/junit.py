@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 from gradcheck_suite.reporters.actionable import actionable
 from gradcheck_suite.reporters.numbers import ulp_text
 from gradcheck_suite.reporters.regions import region_text
-from gradcheck_suite.reporters.words import command
+from gradcheck_suite.reporters.words import command, sentence
 from gradcheck_suite.results import Document, Finding, Result, count_severities, write_text
 
 
@@ -68,9 +68,9 @@ def _case(suite: ET.Element, result: Result, to_mend: list[Finding]) -> None:
     _properties(case, properties(result))
     if to_mend:
         failure = ET.SubElement(
-            case, "failure", message=_clean(_sentence(result, to_mend[0])), type=to_mend[0].kind
+            case, "failure", message=_clean(_said(result, to_mend[0])), type=to_mend[0].kind
         )
-        failure.text = _clean("\n".join([*(_sentence(result, f) for f in to_mend), command(result)]))
+        failure.text = _clean("\n".join([*(_said(result, f) for f in to_mend), command(result)]))
     elif (reason := _skipped(result, to_mend)) is not None:
         ET.SubElement(case, "skipped", message=_clean(reason))
 
@@ -82,12 +82,12 @@ def _skipped(result: Result, to_mend: list[Finding]) -> str | None:
     if result.verdict in ("unsupported", "inconclusive"):
         return f"{result.verdict}: {result.note}"
     grave = [f for f in result.findings if f.severity != "info"]
-    return _sentence(result, grave[0]) if grave else None
+    return _said(result, grave[0]) if grave else None
 
 
-def _sentence(result: Result, finding: Finding) -> str:
+def _said(result: Result, finding: Finding) -> str:
     where = region_text(finding, result.dtype)
-    return f"{finding.severity} {finding.kind} for {where}: {finding.message}".rstrip(": ")
+    return f"{finding.severity} {finding.kind} for {where}: {sentence(result, finding)}".rstrip(": ")
 
 
 def _properties(parent: ET.Element, named: Iterable[tuple[str, str]]) -> None:

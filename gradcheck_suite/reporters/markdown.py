@@ -10,15 +10,16 @@ from typing import Final
 
 from gradcheck_suite.reporters.numbers import ulp_text
 from gradcheck_suite.reporters.regions import Group, groups
-from gradcheck_suite.reporters.summary import Cell, Row, axes, count_ordinary, rows
-from gradcheck_suite.reporters.words import LEVELS, command
+from gradcheck_suite.reporters.summary import Cell, Row, axes, count_ordinary, levels_of, rows, title
+from gradcheck_suite.reporters.words import LEVELS, NAMES, command, terms
 from gradcheck_suite.results import Document, count_severities, write_text
 
 LIMIT_BYTES: Final = 1_000_000  # GitHub refuses a step summary of 1 MiB
 _LISTED: Final = 30
 _LONGEST: Final = 200  # characters of one piece of text
 _MARKS: Final = {
-    "critical": "🛑", "major": "🔶", "minor": "🔸", "extreme": "▫️", "inconclusive": "❔", "info": "ℹ️",
+    "critical": "🛑", "major": "🔶", "minor": "🔸", "extreme": "▫️", "inconclusive": "❔", "info": "ℹ️", "ok": "✅",
+    "unsupported": "➖",
 }  # fmt: skip
 
 
@@ -40,9 +41,11 @@ def render_markdown(document: Document) -> str:
 
 
 def _lines(document: Document) -> Iterator[str]:
+    ordered = sorted(rows(document), key=lambda row: row.info.name.lower())
     yield from _head(document)
+    yield from _glance(document, ordered)
     yield from _gravest(groups(document.results))
-    yield from _matrix(document)
+    yield from _matrix(document, ordered)
     yield from _environment(document)
 
 
@@ -52,7 +55,7 @@ def _head(document: Document) -> Iterator[str]:
     torch = document.environment.get("torch")
     what = f"{ops} op{'' if ops == 1 else 's'}" + (f" of torch {_text(torch)}" if torch else "")
     counts = ", ".join(f"**{n:,}** {word}" for word, n in count_severities(document.results).items())
-    yield "# Numerical stability of torch ops"
+    yield f"# {_text(title(document))}"
     yield ""
     yield f"{what}, value and gradient compared with the exact result at {points:,} points: {counts}."
     if any(r.findings for r in document.results):
@@ -63,9 +66,28 @@ def _head(document: Document) -> Iterator[str]:
         yield ""
 
 
+def _glance(document: Document, ordered: list[Row]) -> Iterator[str]:
+    """How many ops can be used in each dtype."""
+    dtypes, directions = axes(document)
+    if not ordered:
+        return
+    yield "## Can I use it?"
+    yield ""
+    lines = (
+        [_text(dtype), *(_levels(levels_of(ordered, dtype, direction)) for direction in directions)]
+        for dtype in dtypes
+    )
+    yield from _table(["ops by their worst finding at ordinary inputs", *map(_text, directions)], lines)
+    yield ""
+
+
+def _levels(found: dict[str, int]) -> str:
+    return " · ".join(f"{_MARKS[level]} {count} {NAMES.get(level, level)}" for level, count in found.items())
+
+
 def _gravest(found: list[Group]) -> Iterator[str]:
     if not found:
-        yield "No finding above `info`."
+        yield "No defect found."
         return
     yield "## What is wrong"
     yield ""
@@ -85,13 +107,12 @@ def _group(group: Group) -> list[str]:
     return [what, where, ulp_text(group.ulp), _code(command(result))]
 
 
-def _matrix(document: Document) -> Iterator[str]:
+def _matrix(document: Document, ordered: list[Row]) -> Iterator[str]:
     """One table per direction: all columns side by side would be cut off where Markdown is read."""
     dtypes, directions = axes(document)
-    ordered = sorted(rows(document), key=Row.weight)
     for direction in directions:
         yield ""
-        yield f"## {_text(direction)}"
+        yield f"## Every op, {_text(direction)}"
         yield ""
         lines = ([_code(row.info.name), *_cells(row, direction)] for row in ordered)
         yield from _table(["op", *map(_text, dtypes)], lines)
@@ -99,9 +120,18 @@ def _matrix(document: Document) -> Iterator[str]:
     yield "<details><summary>How to read this</summary>"
     yield ""
     for level, text in LEVELS.items():
-        yield f"- {_MARKS.get(level, '')} {level}: {text}"
+        yield f"- {_MARKS[level]} {NAMES.get(level, level)}: {text}"
     yield ""
-    yield "An error of 0.5 ULP is perfect rounding. Each cell shows the worst over the op's variants."
+    yield (
+        "The numbers are errors in ULP, the distance between two neighbouring floats at the exact result: 0.5 is "
+        "perfect rounding. Each cell shows the worst over the op's variants."
+    )
+    named = terms(finding for group in groups(document.results)[:_LISTED] for _, finding in group.by_dtype)
+    if named:
+        yield ""
+        yield "Where inputs are rows or tensors, a region is stated along one number that makes them:"
+        yield ""
+        yield from (f"- **{name}**: {meaning}" for name, meaning in named)
     yield ""
     yield "</details>"
 
@@ -113,7 +143,9 @@ def _cells(row: Row, direction: str) -> list[str]:
 def _cell(cell: Cell) -> str:
     if cell.level == "absent":
         return ""
-    mark = _MARKS.get(cell.level, "")
+    mark = _MARKS[cell.level]
+    if cell.level == "unsupported":
+        return f"{mark} {cell.word}"
     if cell.level == "extreme":
         return f"{mark} {cell.word} at extremes"
     word = f"**{cell.word}**" if cell.findings else cell.word
@@ -121,7 +153,7 @@ def _cell(cell: Cell) -> str:
 
 
 def _environment(document: Document) -> Iterator[str]:
-    known = {f"gradcheck_suite {k}" if k == "version" else k: v for k, v in document.tool.items()}
+    known = {"gradcheck_suite" if k == "version" else k: v for k, v in document.tool.items()}
     known |= document.environment
     yield ""
     yield "Environment: " + ", ".join(f"{_text(k)} {_text(v)}" for k, v in known.items() if v is not None)

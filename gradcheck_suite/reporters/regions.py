@@ -26,6 +26,7 @@ _COUNTED: Final = 0.02
 _UNUSUAL: Final = 0.3
 _LONGEST_HELD: Final = 120
 _COTANGENTS: Final = {"scaled": "a loss scale", "one-hot": "a one-hot cotangent"}
+_KINDS: Final = {kind: index for index, kind in enumerate(KINDS)}
 _NEARLY_ALL: Final = 0.95  # a share from which on naming it would distract
 COMMONEST: Final = ("float32", "bfloat16", "float16", "float64")
 """The dtypes by how many programs use them."""
@@ -196,13 +197,12 @@ def prominence(
 
     `usual` is False for variants, and for gradients by inputs, that fewer programs use than an op's first.
     """
-    kinds = {kind: index for index, kind in enumerate(KINDS)}
     return (
         not is_ordinary(result, finding),
         severity_rank(finding.severity),
         finding.status != "new",
         -round(reach(result, finding) * (1.0 if usual else 0.1), 4),
-        kinds[finding.kind],
+        _KINDS[finding.kind],
         len(result.variant),
         result.id,
     )

@@ -75,5 +75,5 @@ def _result(result: Result, finding: Finding, place: Place | None) -> dict[str, 
 
 def _message(result: Result, finding: Finding) -> str:
     where = region_text(finding, result.dtype)
-    what = finding.message or words.why(finding, result.direction)
+    what = words.sentence(result, finding) or words.why(finding, result.direction)
     return f"{words.case_id(result)}: {finding.kind} for {where}. {what} Repeat: {words.command(result)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -104,11 +105,11 @@ class Row:
 
     def of_variant(self, label: str) -> list[Cell]:
         """The cells of one variant, in the order of `columns`."""
-        found = [r for r in self.results if variant_label(r.variant) == label]
-        return [
-            cell(c.dtype, c.direction, [r for r in found if (r.dtype, r.direction) == (c.dtype, c.direction)])
-            for c in self.cells
-        ]
+        at: dict[tuple[str, str], list[Result]] = {}
+        for result in self.results:
+            if variant_label(result.variant) == label:
+                at.setdefault((result.dtype, result.direction), []).append(result)
+        return [cell(c.dtype, c.direction, at.get((c.dtype, c.direction), [])) for c in self.cells]
 
     def weight(self) -> tuple[int, int, float]:
         """Sort key, worst first: the worst level, how many cells have it, the worst ULP error."""
@@ -218,6 +219,24 @@ def _size(ulp: float | None) -> float:
 def count_ordinary(results: Iterable[Result]) -> int:
     """How many findings above `info` show at ordinary inputs."""
     return sum(f.severity != "info" and is_ordinary(r, f) for r in results for f in r.findings)
+
+
+def levels_of(rows: Iterable[Row], dtype: str, direction: str) -> dict[str, int]:
+    """How many ops have which level in one dtype and direction, worst level first.
+
+    A remark never fails a run: at a glance an op that has nothing worse is "ok".
+    """
+    cells = [c for row in rows for c in row.cells if (c.dtype, c.direction) == (dtype, direction)]
+    found = Counter("ok" if c.level == "info" else c.level for c in cells if c.level != "absent")
+    return {level: found[level] for level in LEVELS if found[level]}
+
+
+def title(document: Document) -> str:
+    """What a report is about, as its heading."""
+    own = [op.name for op in document.ops if op.custom]
+    if own and len(own) == len(document.ops):
+        return f"Numerical stability of {own[0] if len(own) == 1 else 'custom ops'}"
+    return "Numerical stability of torch ops"
 
 
 def headline(document: Document) -> str:

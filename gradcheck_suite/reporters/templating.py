@@ -24,6 +24,7 @@ def _environment() -> Environment:
         loader=PackageLoader("gradcheck_suite.reporters"),
         autoescape=True,  # names, parameters and messages of a document are text, whatever they contain
         undefined=StrictUndefined,
+        auto_reload=False,  # or each of some thousand sections would look at the templates' dates again
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -33,7 +34,7 @@ def _environment() -> Environment:
         ulp=numbers.ulp_text,
         shown=numbers.input_text,
         hex=numbers.hex_text,
-        urlencode=functools.lru_cache(url_quote),
+        urlencode=functools.lru_cache(maxsize=20_000)(url_quote),
     )
     made.globals.update(words=words, regions=regions, variant_label=variant_label, largest_ulp=largest_ulp)
     made.globals.update(inputs=_inputs)

@@ -87,6 +87,9 @@ PROBES: Final = {
 }
 """What the names of probes mean that are not names of arguments."""
 
+NAMES: Final = {"inconclusive": "undecided"}
+"""What a level is called where its own name says little."""
+
 REASONS: Final = {
     "ill-conditioned": "a relative change of the inputs in their last digits moves the exact result as far",
     "documented": "the documentation states this deviation",

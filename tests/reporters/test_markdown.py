@@ -48,8 +48,9 @@ def test_mentions_and_links_are_defused() -> None:
 def test_the_matrix_and_the_regions_are_there() -> None:
     text = render_markdown(synthetic.document(ops=1, hostile=False, points=60))
     assert "float32: 16.6355 ≤ x ≤ 103.97" in text
+    assert "| float16 | ✅ 1 ok | 🛑 1 critical | 🔶 1 major |" in text
     assert "`pytest --gradcheck gradcheck::sigmoid::float32::backward`" in text
-    assert "## double-backward" in text
+    assert "## Every op, double-backward" in text
     assert re.search(r"\| `sigmoid` \| 🛑 \*\*underflow\*\* ", text)
 
 
@@ -68,7 +69,7 @@ def test_it_stays_below_githubs_limit() -> None:
 
 def test_an_interrupted_run_and_an_empty_one_say_so() -> None:
     assert "**Incomplete.**" in render_markdown(dataclasses.replace(DOCUMENT, complete=False))
-    assert "No finding above `info`." in render_markdown(
+    assert "No defect found." in render_markdown(
         Document(tool={}, environment={}, ops=(), results=())
     )
 

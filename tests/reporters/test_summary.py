@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from gradcheck_suite.reporters import summary
@@ -141,3 +142,11 @@ def test_the_first_input_comes_before_the_others() -> None:
     target = result(finding("critical", hi="0x1.0p+9"), id="mse::float32::backward::target", wrt="target")
     own = result(finding("critical"), id="mse::float32::backward::input", wrt="input")
     assert [r.wrt for r, _ in cell(own, target).findings] == ["input", "target"]
+
+
+def test_a_report_of_custom_ops_alone_is_not_called_one_of_torch() -> None:
+    document = synthetic.document(ops=6, points=60)
+    own = [op for op in document.ops if op.custom]
+    assert summary.title(document) == "Numerical stability of torch ops"
+    assert summary.title(replace(document, ops=tuple(own[:1]))) == f"Numerical stability of {own[0].name}"
+    assert summary.title(replace(document, ops=(own[0], own[0]))) == "Numerical stability of custom ops"
