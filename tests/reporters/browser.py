@@ -145,13 +145,13 @@ class Browser:
                 raise TimeoutError(f"never true: {expression}")
             time.sleep(0.02)
 
-    def size(self, width: int, height: int = 900, *, dark: bool = False) -> None:
-        """Set the window's size in CSS pixels and the colour scheme."""
+    def size(self, width: int, height: int = 900, *, dark: bool = False, scale: float = 1.0) -> None:
+        """Set the window's size in CSS pixels, the device's pixels in each, and the colour scheme."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
             height=height,
-            deviceScaleFactor=1,
+            deviceScaleFactor=scale,
             mobile=False,
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
@@ -181,7 +181,12 @@ class Browser:
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
 
-    def screenshot(self, path: Path, *, whole: bool = True) -> None:
-        """Save a picture of the page, of all of it or of the window."""
-        data = self.call("Page.captureScreenshot", captureBeyondViewport=whole)["data"]
+    def screenshot(self, path: Path, *, whole: bool = True, rows: tuple[float, float] | None = None) -> None:
+        """Save a picture of the page: of all of it, of the window, or of the rows of pixels from one to another."""
+        clip: dict[str, Any] = {}
+        if rows is not None:
+            top, bottom = rows
+            width = self.evaluate("innerWidth")
+            clip = {"clip": {"x": 0, "y": top, "width": width, "height": bottom - top, "scale": 1}}
+        data = self.call("Page.captureScreenshot", captureBeyondViewport=whole, **clip)["data"]
         path.write_bytes(base64.b64decode(data))

@@ -69,9 +69,7 @@ def test_it_stays_below_githubs_limit() -> None:
 
 def test_an_interrupted_run_and_an_empty_one_say_so() -> None:
     assert "**Incomplete.**" in render_markdown(dataclasses.replace(DOCUMENT, complete=False))
-    assert "No defect found." in render_markdown(
-        Document(tool={}, environment={}, ops=(), results=())
-    )
+    assert "No defect found." in render_markdown(Document(tool={}, environment={}, ops=(), results=()))
 
 
 def test_it_is_written_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

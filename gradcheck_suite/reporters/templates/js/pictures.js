@@ -196,7 +196,7 @@ class ErrorPicture {
     const { values, cursor, figure } = this;
     cursor.forget(figure);
     figure.replaceChildren(this.caption());
-    this.left = 54;
+    this.left = 60;
     this.right = Math.max(240, figure.clientWidth - 26) - 14;
     this.top = 14;
     this.bottom = values.x.length ? 236 : 20;
