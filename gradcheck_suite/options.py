@@ -46,6 +46,7 @@ class Settings:
     `fail_on` is None where nobody asked: pytest then fails custom ops from "minor" on, the command line never
     fails. `report` is a directory, `json` a file; None writes nothing. `baseline` is a directory, and
     `update_baseline` says what of it this run writes. `time_limit` is in seconds, for one case of a custom op.
+    `pictures` are curves and maps, which only a document needs.
     """
 
     ops: tuple[str, ...] = ("core", "custom")
@@ -67,6 +68,7 @@ class Settings:
     force_update: bool = False
     time_limit: float = 60.0
     in_process: bool = False
+    pictures: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

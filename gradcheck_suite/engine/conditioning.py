@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ import numpy.typing as npt
 from gradcheck_suite.floats import Exact, Format, round_exact, round_to
 from gradcheck_suite.formula.balls import arb
 from gradcheck_suite.formula.evaluate import Formula, enclose, to_exact
+from gradcheck_suite.formula.fields import ARB
 from gradcheck_suite.formula.tape import Objects, elementwise
 
 Floats = npt.NDArray[np.float64]
@@ -33,8 +34,22 @@ _MOVE_BITS, _PRIME = 20, 1_000_003
 # The part of its width by which a range of random moves is taken to be too small.
 _SPARE = 16
 
+# Enough for the product of a binary64 number and the factor of any move.
+_EXACT_BITS = 2048
+
 Move = tuple[float, ...]
 """By how many units of roundoff each input and parameter is moved."""
+
+
+class MovedColumn(Protocol):
+    """The rounded column of a one-input op at moved inputs and parameters, where that costs less than balls."""
+
+    least: int
+    """Points from which on it does."""
+
+    def at(self, x: Floats, move: Move) -> tuple[Floats, Bools]:
+        """The column at some inputs, the parameters moved as told, and where it is known."""
+        ...
 
 
 def units(longest_sum: int = 1) -> int:
@@ -54,6 +69,7 @@ def excused(
     wrt: Sequence[str],
     order: int,
     scale: float = 1.0,
+    moved_column: MovedColumn | None = None,
 ) -> Bools:
     """Which of the points hold a computed value inside the range of the exact column.
 
@@ -65,6 +81,7 @@ def excused(
     found = _Ranges(
         formula, inputs, reals, computed, centre, fmt, column=column, wrt=wrt, order=order, scale=scale
     )
+    found.moved_column = moved_column
     corners = list(_patterns(len(inputs) + len(reals)))
     found.widen(corners)
     # An end point says little of what lies between: a wave has another phase there, and behind a jump the other
@@ -101,6 +118,7 @@ class _Ranges:
             fmt,
         )
         self.column, self.wrt, self.order, self.scale = column, wrt, order, scale
+        self.moved_column: MovedColumn | None = None
         self.lowest, self.highest = round_exact(centre[0], fmt), round_exact(centre[1], fmt)
         self.movable: Bools = np.logical_and.reduce([np.isfinite(x) for x in inputs.values()])
         self.movable &= ~np.isnan(computed)
@@ -154,10 +172,23 @@ class _Ranges:
 
     def _at(self, where: npt.NDArray[np.int64], moves: Sequence[Move]) -> list[Floats]:
         """The rounded column at some points after each move; with documented clamps also without them."""
+        if self.moved_column is None or len(where) < self.moved_column.least:
+            return self._by_balls(where, moves)
+        return [self._covered(self.moved_column, where, move) for move in moves]
+
+    def _covered(self, column: MovedColumn, where: npt.NDArray[np.int64], move: Move) -> Floats:
+        (x,) = self.inputs.values()
+        value, known = column.at(x[where] * (1 + move[0] * self.fmt.unit_roundoff), move[1:])
+        rest = np.flatnonzero(~known)
+        if len(rest):
+            value[rest] = self._by_balls(where[rest], [move])[0]
+        return value
+
+    def _by_balls(self, where: npt.NDArray[np.int64], moves: Sequence[Move]) -> list[Floats]:
         quantities = {n: x[where] for n, x in self.inputs.items()}
         quantities |= {n: np.full(len(where), v) for n, v in self.reals.items()}
         moved = {
-            n: np.concatenate([_moved(x, _factor(move[i], self.fmt)) for move in moves])
+            n: np.concatenate([_moved(x, factor(move[i], self.fmt)) for move in moves])
             for i, (n, x) in enumerate(quantities.items())
         }
         return [part for column in self._columns(moved) for part in np.split(column, len(moves))]
@@ -176,7 +207,7 @@ class _Ranges:
                 return
 
 
-def _factor(move: float, fmt: Format) -> tuple[int, int]:
+def factor(move: float, fmt: Format) -> tuple[int, int]:
     """1 + move*u as a dyadic pair; a fraction of a unit has digits that no input shifts away."""
     bits = fmt.emax + 64
     step = round(move * 2**_MOVE_BITS) << (bits - _MOVE_BITS)
@@ -204,12 +235,15 @@ def _patterns(quantities: int) -> Iterator[Move]:
 
 
 def _moved(x: Floats, factor: tuple[int, int]) -> Objects:
-    return np.array([_times(float(v), factor) for v in x], dtype=object)
+    with ARB.precision(_EXACT_BITS):
+        return np.asarray(x.astype(object) * arb(factor), dtype=object)
 
 
-def _times(value: float, factor: tuple[int, int]) -> Any:
+def moved_real(value: float, move: float, fmt: Format) -> tuple[int, int]:
+    """A real parameter moved by so many units, exactly, as a dyadic pair (man, exp)."""
     numerator, denominator = value.as_integer_ratio()
-    return arb((numerator * factor[0], factor[1] + 1 - denominator.bit_length()))
+    whole, exponent = factor(move, fmt)
+    return numerator * whole, exponent + 1 - denominator.bit_length()
 
 
 def widened(lowest: Floats, highest: Floats, relative: float, fmt: Format) -> tuple[Floats, Floats]:

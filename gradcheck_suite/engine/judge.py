@@ -127,10 +127,14 @@ def judge(
     with np.errstate(invalid="ignore"):
         fails = error - bound > max_ulp
         undecided = (error > max_ulp) & ~fails & (bound > 2.0**-16)
-    proper = tie & (round_exact(lower, fmt) != round_exact(upper, fmt))
-    kind, severity, reason = classified(
-        computed, round_exact(nearest, fmt), nearest.to_float64(), error, fails, fmt, tie=proper
-    )
+    if fails.any():
+        proper = tie & (round_exact(lower, fmt) != round_exact(upper, fmt)) if tie.any() else none
+        rounded = round_exact(nearest, fmt)
+        kind, severity, reason = classified(
+            computed, rounded, nearest.to_float64(), error, fails, fmt, tie=proper
+        )
+    else:
+        kind, severity, reason = (np.zeros(size, dtype=np.int8) for _ in range(3))
     if nan_expected is not None:
         wrong = nan_expected & ~np.isnan(computed)
         kind[wrong], severity[wrong] = _KIND["masked"], _SEVERITY["critical"]

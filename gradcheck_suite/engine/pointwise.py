@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from gradcheck_suite.engine import against, calls
 from gradcheck_suite.engine.conditioning import excused, units
-from gradcheck_suite.engine.covers import cover_for
+from gradcheck_suite.engine.covers import MovedCovers, cover_for
 from gradcheck_suite.engine.joint import outside_jointly
 from gradcheck_suite.engine.judge import Verdicts, judge
 from gradcheck_suite.engine.products import below_the_range, unsuited
@@ -296,6 +296,9 @@ class Subject:
         where = np.flatnonzero((verdicts.kind > 0) & (verdicts.severity < 4) & finite)
         if not len(where):
             return verdicts
+        # A cotangent enlarges derivatives that a cover only knows to be far below the smallest float.
+        whole = self._cover(len(self.x), self.order) if cotangent == 1.0 and self.exhaustive else None
+        moved = None if whole is None else MovedCovers(self.op, self.variant, self.fmt, column, whole)
         inside = excused(
             bind(self.op.formula, self.params, {}, (*self.op.extras, *self.reals)),
             self.reals,
@@ -307,6 +310,7 @@ class Subject:
             wrt=() if column == "value" else (column.partition(":")[2],),
             order=order_of(column),
             scale=cotangent,
+            moved_column=moved,
         )
         return verdicts.with_reason(where[inside], "ill-conditioned")
 

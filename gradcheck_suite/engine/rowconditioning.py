@@ -6,7 +6,7 @@ which reach its ends to first order, and at fixed pseudo-random ones.  Too small
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -70,16 +70,22 @@ def excused(
     centre: Exact,
     ulp: Floats,
     fmt: Format,
+    *,
+    kinks: Callable[[], bool],
 ) -> Bools:
     """Which failing entries of one sample's flat `column` hold a computed value inside the range; NaN never
-    does."""
+    does.
+
+    `kinks` tells whether `crosses_kinks` is true of the problem.
+    """
     usable = ~np.isnan(computed)
     if problem.has_nan:
         # A NaN stands for any number: there is nothing to move.
         return np.zeros(len(entries), dtype=bool)
     if not usable.any():
         return usable
-    search = _Range(at_stand_ins(problem), wanted, column, entries, computed, centre, fmt)
+    moving = at_stand_ins(problem)
+    search = _Range(moving, wanted, column, entries, computed, centre, fmt, kinks=kinks())
     search.look()
     if search.kinks:
         for seed in range(_RANDOM):
@@ -107,6 +113,8 @@ class _Range:
         computed: Floats,
         centre: Exact,
         fmt: Format,
+        *,
+        kinks: bool,
     ) -> None:
         self.problem, self.wanted, self.column, self.entries, self.fmt = problem, wanted, column, entries, fmt
         self.computed, self.exact = computed, centre.to_float64()
@@ -114,25 +122,7 @@ class _Range:
         self.highest = self.lowest.copy()
         self.inside = np.zeros(len(entries), dtype=bool)
         self.step = float(units(longest(problem)))
-        self.kinks = self._crosses_kinks()
-
-    def _crosses_kinks(self) -> bool:
-        """Whether moves lead across a kink or a jump, which no derivative at one point tells of."""
-        here = self._branches(self.problem)
-        if not here:
-            return False
-        for seed in range(_SCOUTS):
-            signs = _scattered(self.problem, seed)
-            for direction in (signs, signs.opposite()):
-                moved, _ = move(self.problem, self.wanted, direction, self.fmt, self.step)
-                there = self._branches(moved)
-                if any((a != b).any() for a, b in zip(here, there, strict=True)):
-                    return True
-        return False
-
-    def _branches(self, problem: Problem) -> list[Any]:
-        with ARB.precision(start_precision(self.fmt)):
-            return evaluate(problem, ARB, replace(self.wanted, order=0))[1].branches
+        self.kinks = kinks
 
     def guide(self, i: int) -> None:
         """Widen along the exact first derivative of entry i, unless even four times its reach would not do.
@@ -161,9 +151,8 @@ class _Range:
         """Take in the exact entries when every number moves by step*u along the signs, and against them."""
         for direction in (signs, signs.opposite()):
             moved, seen = move(self.problem, self.wanted, direction, self.fmt, step)
-            value = round_exact(
-                enclose(moved, self.fmt, seen).exact(self.fmt)[self.column][self.entries], self.fmt
-            )
+            found = enclose(moved, self.fmt, seen).column(self.column, self.fmt)
+            value = round_exact(found[self.entries], self.fmt)
             self.lowest, self.highest = np.fmin(self.lowest, value), np.fmax(self.highest, value)
         self.look()
 
@@ -174,6 +163,27 @@ class _Range:
         lowest, highest = widened(self.lowest, self.highest, own, self.fmt)
         with np.errstate(invalid="ignore"):
             self.inside |= (self.computed >= lowest) & (self.computed <= highest)
+
+
+def crosses_kinks(problem: Problem, wanted: Wanted, fmt: Format) -> bool:
+    """Whether moves lead across a kink or a jump, which no derivative at one point tells of."""
+    forward = replace(wanted, order=0)
+    problem = at_stand_ins(problem)
+    here = _branches(problem, forward, fmt)
+    if not here:
+        return False
+    for seed in range(_SCOUTS):
+        signs = _scattered(problem, seed)
+        for direction in (signs, signs.opposite()):
+            there = _branches(*move(problem, forward, direction, fmt), fmt)
+            if any((a != b).any() for a, b in zip(here, there, strict=True)):
+                return True
+    return False
+
+
+def _branches(problem: Problem, forward: Wanted, fmt: Format) -> list[Any]:
+    with ARB.precision(start_precision(fmt)):
+        return evaluate(problem, ARB, forward)[1].branches
 
 
 def _representatives(computed: Floats, centre: Exact, ulp: Floats) -> Iterator[int]:

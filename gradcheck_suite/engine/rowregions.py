@@ -8,6 +8,7 @@ float ordinals.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -20,9 +21,9 @@ from gradcheck_suite.engine.refusals import Raised, Unsupported
 from gradcheck_suite.engine.regions import Region, map_regions
 from gradcheck_suite.engine.rows import RowJudged, RowSubject
 from gradcheck_suite.floats import round_to
-from gradcheck_suite.ops.record import Sample
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 ALLOWANCES: Final = {"quick": 0, "default": 150, "thorough": 2000}
 """Calls that the ends of one finding may take, by budget."""
@@ -35,17 +36,17 @@ _CENTRAL: Final = (-2, 10)  # exponents between which exponentials underflow, ov
 _OUTER: Final = 8
 
 
-def region_of(subject: RowSubject, column: str, sample: Sample, key: Key) -> Region | None:
-    """The region of a class of failure around a sample, on the sample's curve; None where it has none.
+def region_of(subject: RowSubject, column: str, k: int, key: Key) -> Region | None:
+    """The region of a class of failure around sample k, on the sample's curve; None where it has none.
 
     A point of the curve belongs to the class where any entry of its call does. `key` has the codes of kind
     and reason.
     """
-    allowance = ALLOWANCES[subject.settings.budget]
+    allowance, sample = ALLOWANCES[subject.settings.budget], subject.samples[k]
     size = sum(int(np.size(x)) for x in sample.inputs.values())
     if sample.curve is None or sample.at is None or not allowance or size > _LARGEST:
         return None
-    follow = _Curve(subject, column, sample, key)
+    follow = _Curve(subject, column, k, key)
     try:
         places = follow.places()
         profile = Profile(places, follow.verdicts(places), subject.fmt, hidden=_all_but(key))
@@ -64,12 +65,13 @@ def _all_but(key: Key) -> set[Key]:
 class _Curve:
     """One sample's curve, judged at any of its places."""
 
-    def __init__(self, subject: RowSubject, column: str, sample: Sample, key: Key) -> None:
-        self.subject, self.column, self.sample, self.key = subject, column, sample, key
+    def __init__(self, subject: RowSubject, column: str, k: int, key: Key) -> None:
+        self.fmt, self.sample = subject.fmt, subject.samples[k]
+        self.line, self.column, self.key = subject.along_curve(k), column, key
 
     def places(self) -> Floats:
         """Places of every magnitude, of the sample's sign, denser where exponentials end; the sample's own."""
-        fmt, at = self.subject.fmt, self.sample.at
+        fmt, at = self.fmt, self.sample.at
         assert at is not None
         low, high = _CENTRAL
         central = [m * 2.0**k for k in range(low, high) for m in (1.0, 1.5)]
@@ -85,23 +87,25 @@ class _Curve:
     def verdicts(self, places: Floats) -> Verdicts:
         """One verdict a place: of its entries one that belongs to the class, or else the worst. Raises Raised."""
         assert self.sample.curve is not None
-        samples = tuple(self.sample.curve(float(t)) for t in places)
-        s = self.subject
-        line = RowSubject(s.op, s.variant, s.dtype, s.order, s.settings, samples=samples)
-        return _by_sample(line.judged(self.column), len(samples), self.key)
+        known = {sample.at: k for k, sample in enumerate(self.line.samples)}
+        fresh = [float(t) for t in places if float(t) not in known]
+        added = self.line.extend(replace(self.sample.curve(t), at=t) for t in fresh)
+        known |= dict(zip(fresh, added, strict=True))
+        which = np.array([known[float(t)] for t in places], dtype=np.int64)
+        return _by_sample(self.line.judged(self.column, only=which), which, self.key)
 
 
-def _by_sample(judged: RowJudged, count: int, key: Key) -> Verdicts:
+def _by_sample(judged: RowJudged, which: Ints, key: Key) -> Verdicts:
     v = judged.verdicts
-    chosen = np.full(count, -1, dtype=np.int64)
-    for k in range(count):
+    chosen = np.full(len(which), -1, dtype=np.int64)
+    for i, k in enumerate(which):
         entries = np.flatnonzero(judged.owner == k)
         if len(entries):
             member = (v.kind[entries] == key[0]) & (v.reason[entries] == key[1])
             error = np.nan_to_num(v.ulp[entries], nan=-1.0, posinf=np.inf)
-            chosen[k] = entries[np.lexsort((-error, ~member))[0]]
+            chosen[i] = entries[np.lexsort((-error, ~member))[0]]
     found = chosen >= 0
-    taken = v.take(np.where(found, chosen, 0)) if len(v.kind) else _nothing(count)
+    taken = v.take(np.where(found, chosen, 0)) if len(v.kind) else _nothing(len(which))
     return taken.without(~found)
 
 

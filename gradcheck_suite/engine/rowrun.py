@@ -221,8 +221,8 @@ class RowRunner:
         usual = judged.path == "vector" and judged.cotangent == "mixed"
         if not usual or group.severity == "info" or self.searched >= SEARCHED[self.settings.budget]:
             return None
-        sample = self.subject.samples[judged.owner[i]]
-        found = region_of(self.subject, self.column, sample, key_of(group.kind, group.reason))
+        k = int(judged.owner[i])
+        found = region_of(self.subject, self.column, k, key_of(group.kind, group.reason))
         self.searched += found is not None
         return found
 
@@ -436,7 +436,7 @@ class RowRunner:
             worst=self._worst(main) if len(errors) else None,
             note=note,
             findings=distinct(findings),
-            curve=row_curve(self.subject, self.column),
+            curve=row_curve(self.subject, self.column) if self.settings.pictures else None,
         )
 
     def _worst(self, main: RowJudged) -> Worst:

@@ -6,9 +6,9 @@ samples lie one after another in the columns that it judges, so that the judge a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from gradcheck_suite.engine.judge import Verdicts, judge
 from gradcheck_suite.engine.paths import LAYOUTS
 from gradcheck_suite.engine.products import below_the_range
 from gradcheck_suite.engine.refusals import Raised, renewed
-from gradcheck_suite.engine.rowconditioning import excused
+from gradcheck_suite.engine.rowconditioning import crosses_kinks, excused
 from gradcheck_suite.engine.subdifferential import Subdifferential, TieVerdict
 from gradcheck_suite.floats import Exact, Format, format_of
 from gradcheck_suite.formula.arrays import Problem, Reference, Wanted, reference, reference_mpmath
@@ -92,6 +92,8 @@ class RowSubject:
         self._by_mpmath: dict[tuple[str, int, int, int], dict[str, Any]] = {}
         self._ties: dict[tuple[str, str, str, int], TieVerdict] = {}
         self._subdifferentials: dict[tuple[str, int, tuple[str, ...]], Subdifferential] = {}
+        self._kinks: dict[int, bool] = {}
+        self._curves: dict[int, RowSubject] = {}
         self._opponent: RowSubject | None = None
         self._judged: dict[tuple[str, str, str], RowJudged] = {}
 
@@ -111,6 +113,20 @@ class RowSubject:
         return tuple(
             s for s in found if (self.order < 2 or _size(s) <= _LARGEST_SECOND) and self._in_domain(s)
         )
+
+    def extend(self, samples: Iterable[Sample]) -> range:
+        """Take in further samples; returns their indices."""
+        before = len(self.samples)
+        self.samples = (*self.samples, *samples)
+        return range(before, len(self.samples))
+
+    def along_curve(self, k: int) -> RowSubject:
+        """The subject of samples on the curve of sample k, none at first; all directions share it."""
+        if k not in self._curves:
+            self._curves[k] = RowSubject(
+                self.op, self.variant, self.dtype, self.order, self.settings, samples=()
+            )
+        return self._curves[k]
 
     def _in_domain(self, sample: Sample) -> bool:
         """Whether a user's op is defined for the sample; the samples of torch's own ops all are."""
@@ -359,12 +375,18 @@ class RowSubject:
                 judged.lower[where],
                 judged.verdicts.ulp[where],
                 self.fmt,
+                kinks=partial(self._crosses_kinks, int(k)),
             )
             inside.append(where[good])
         if inside:
             verdicts = verdicts.with_reason(np.concatenate(inside), "ill-conditioned")
         verdicts = verdicts.with_reason(np.flatnonzero(_tie_excused(judged)), "ill-conditioned")
         return _with_verdicts(judged, verdicts)
+
+    def _crosses_kinks(self, k: int) -> bool:
+        if k not in self._kinks:
+            self._kinks[k] = crosses_kinks(self.problem(self.samples[k]), self.wanted("mixed", 0), self.fmt)
+        return self._kinks[k]
 
     def _documented(self, judged: RowJudged) -> Ints:
         """Entries of the samples that the op's predicate marks as a documented deviation."""

@@ -396,7 +396,7 @@ class CaseRunner:
         judged = ~np.isnan(main.verdicts.ulp)
         errors = main.verdicts.ulp[judged]
         correct = main.computed == round_exact(main.lower, self.subject.fmt)
-        drawn = curves(main, self.subject.fmt)
+        drawn = curves(main, self.subject.fmt) if self.settings.pictures else ()
         return Result(
             **self._identity(),
             verdict=verdict,  # type: ignore[arg-type]
@@ -414,7 +414,9 @@ class CaseRunner:
             findings=distinct(findings),
             curve=drawn[0] if drawn else None,
             other_curves=drawn[1:],
-            grid=grid(self.subject, self.column) if self._is_first_variant else None,
+            grid=grid(self.subject, self.column)
+            if self.settings.pictures and self._is_first_variant
+            else None,
         )
 
     @property

@@ -12,9 +12,14 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 
+def between(numbers: Ints, low: int, high: int) -> Ints:
+    """The numbers, none below `low` or above `high`; several times as fast as np.clip where they are few."""
+    return np.minimum(np.maximum(numbers, low), high)
+
+
 def pow2(exponents: Ints) -> Floats:
     """2^e elementwise; 2^-1022 for every e below -1022, inf for every e above 1023."""
-    field = np.clip(exponents, -1022, 1024)
+    field = between(exponents, -1022, 1024)
     field += 1023
     field <<= 52
     return field.view(np.float64)

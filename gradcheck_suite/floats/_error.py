@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from gradcheck_suite.floats._bits import Bools, Floats, Ints, as_floats, pow2, scale
+from gradcheck_suite.floats._bits import Bools, Floats, Ints, as_floats, between, pow2, scale
 from gradcheck_suite.floats._exact import Exact
 from gradcheck_suite.floats._formats import Format
 from gradcheck_suite.floats._rounding import depth_below_limit, overflows, tail_outwards
@@ -27,7 +27,7 @@ def ulp_exponent(exact: Exact, fmt: Format) -> Ints:
     reaches_below = np.flatnonzero(_reaches_down(exact))
     if len(reaches_below):
         exponent[reaches_below] = _lowest_binade(exact[reaches_below])
-    return np.clip(exponent, fmt.emin, fmt.emax) - (fmt.precision - 1)
+    return between(exponent, fmt.emin, fmt.emax) - (fmt.precision - 1)
 
 
 def ulp_error(computed: Floats, exact: Exact, fmt: Format) -> tuple[Floats, Floats]:

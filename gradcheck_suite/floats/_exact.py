@@ -10,7 +10,7 @@ from typing import Any, Final, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gradcheck_suite.floats._bits import Floats, Ints, as_floats
+from gradcheck_suite.floats._bits import Floats, Ints, as_floats, between, pow2
 from gradcheck_suite.floats._formats import FLOAT64
 from gradcheck_suite.floats._rounding import round_exact
 
@@ -132,6 +132,8 @@ class Exact:
 
     def to_float64(self) -> Floats:
         """The nearest float64 numbers, ties to even; what is out of range becomes +-inf or +-0."""
+        if not len(self.hi) or (self.exp.min() > -1021 and self.exp.max() <= 1023):
+            return self.hi * pow2(self.exp)
         return round_exact(self, FLOAT64)
 
 
@@ -156,7 +158,7 @@ def _clipped(exps: Sequence[int]) -> Ints:
         exact = np.array(exps, dtype=np.int64)
     except OverflowError:
         exact = np.array([max(-_EXPONENT_LIMIT, min(_EXPONENT_LIMIT, exp)) for exp in exps], dtype=np.int64)
-    return np.clip(exact, -_EXPONENT_LIMIT, _EXPONENT_LIMIT)
+    return between(exact, -_EXPONENT_LIMIT, _EXPONENT_LIMIT)
 
 
 def _man_exp(value: Fraction) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gradcheck_suite.floats._bits import Floats, Ints, as_floats, binade, scale
+from gradcheck_suite.floats._bits import Floats, Ints, as_floats, between, binade, pow2
 from gradcheck_suite.floats._formats import Format
 
 
@@ -53,9 +53,9 @@ def round_to(values: ArrayLike, fmt: Format) -> Floats:
     floats = as_floats(values)
     if fmt.bits == 64:
         return floats.copy()
-    unit = np.clip(binade(floats), fmt.emin, fmt.emax) - (fmt.precision - 1)
-    with np.errstate(over="ignore", invalid="ignore"):
-        rounded = np.asarray(scale(np.rint(scale(floats, -unit)), unit))
+    ulp = pow2(between(binade(floats), fmt.emin, fmt.emax) - (fmt.precision - 1))
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        rounded = np.asarray(np.rint(floats / ulp) * ulp)
         rounded = np.where(np.abs(rounded) > fmt.max, np.copysign(np.inf, floats), rounded)
     return rounded
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gradcheck_suite.floats._bits import Bools, Floats, pow2, scale
+from gradcheck_suite.floats._bits import Bools, Floats, between, pow2, scale
 from gradcheck_suite.floats._formats import Format
+from gradcheck_suite.floats._ordinals import round_to
 
 if TYPE_CHECKING:
     from gradcheck_suite.floats._exact import Exact
@@ -37,7 +38,11 @@ def overflows(exact: Exact, fmt: Format) -> Bools:
 
 def round_exact(exact: Exact, fmt: Format) -> Floats:
     """The midpoints rounded to nearest, ties to even, with subnormals, +-0, +-inf and NaN."""
-    unit = np.clip(exact.exp - 1, fmt.emin, fmt.emax) - (fmt.precision - 1)
+    if fmt.precision <= 24 and not exact.lo.any():
+        # What binary64 cannot hold is 0 or infinite in a narrower format.
+        with np.errstate(over="ignore", under="ignore"):
+            return round_to(exact.hi * pow2(np.minimum(exact.exp, 1023)), fmt)
+    unit = between(exact.exp - 1, fmt.emin, fmt.emax) - (fmt.precision - 1)
     shift = pow2(np.minimum(exact.exp - unit, fmt.precision + 1))
     with np.errstate(invalid="ignore", over="ignore"):
         head, tail = exact.hi * shift, exact.lo * shift

@@ -179,14 +179,14 @@ class _Enclosed:
     def exact(self, fmt: Format) -> dict[str, Exact]:
         """Midpoints; a settled ball around 0 is too small to differ from 0 in the format, under any
         cotangent."""
-        found = {}
-        for n, column in self.balls.items():
-            exact = to_exact(column, fmt, self.settled[n])
-            zero = self.settled[n] & _AROUND_ZERO(column).astype(bool)
-            if zero.any():
-                exact = exact.put(zero, Exact.from_float64(np.zeros(int(zero.sum()))))
-            found[n] = exact
-        return found
+        return {name: self.column(name, fmt) for name in self.balls}
+
+    def column(self, name: str, fmt: Format) -> Exact:
+        """One of them."""
+        column, settled = self.balls[name], self.settled[name]
+        exact = to_exact(column, fmt, settled)
+        zero = settled & _AROUND_ZERO(column).astype(bool)
+        return exact.put(zero, Exact.from_float64(np.zeros(int(zero.sum())))) if zero.any() else exact
 
 
 def enclose(problem: Problem, fmt: Format, wanted: Wanted) -> _Enclosed:

@@ -219,7 +219,9 @@ class Array:
 def constant(field: Field, value: Any) -> Array:
     """Numbers (ints, binary64 floats, field scalars; nested or numpy) as an Array off the tape."""
     if isinstance(value, np.ndarray):
-        return Array(field, elementwise(field.number, value.astype(object)))
+        return Array(
+            field, elementwise(field.number, value if value.dtype == object else value.astype(object))
+        )
     if isinstance(value, list | tuple):
         return constant(field, np.array(value, dtype=object))
     return Array(field, objects(field.number(value)))

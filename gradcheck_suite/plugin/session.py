@@ -46,6 +46,7 @@ class GradcheckSession:
         self.config = config
         self.ids = ids
         self.settings = _absolute(_widened(settings, ids, chosen), config)
+        self.settings = dataclasses.replace(self.settings, pictures=self._writes_files())
         self.is_worker = hasattr(config, "workerinput")
         self.cases: Sequence[Case] = ()
         self.results: dict[str, tuple[Result, ...]] = {}
@@ -142,7 +143,7 @@ class GradcheckSession:
         if call.when == "call":
             from gradcheck_suite.plugin.wire import attach
 
-            attach(report, item, with_pictures=self._writes_files())
+            attach(report, item, with_pictures=self.settings.pictures)
             if self.runner is not None and self.runner.unprotected:
                 vars(report)[_UNPROTECTED] = self.runner.unprotected
         return report
