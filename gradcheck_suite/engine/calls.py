@@ -61,6 +61,8 @@ def pointwise(
     """
     given = dict(inputs) if cotangent is None else {**inputs, _COTANGENT: cotangent}
     call = paths.form_of(op, path)
+    if path == "single" and not op.custom:
+        return _one_by_one(op, call, variant, given, dtype=dtype, order=order, device=device)
     pieces = [
         _whole(op, call, variant, piece, dtype=dtype, order=order, path=path, device=device)
         for piece in _pieces(given, path)
@@ -102,6 +104,29 @@ def _whole(
             columns = _columns(op, call, variant, tensors, g, 0 if path == "out" else order)
         overwritten = changed(tensors, filled) if op.custom and path != "inplace" else ()
         return _collect(columns, slice(-size, None) if path == "tail" else slice(size), overwritten)
+
+
+def _one_by_one(
+    op: Op,
+    call: Callable[..., Any],
+    variant: Params,
+    given: Mapping[str, Floats],
+    *,
+    dtype: str,
+    order: int,
+    device: str,
+) -> Outcome:
+    """A call for each point, converted in one go: beside a call of torch, numpy is not cheap."""
+    parts = {n: torch.split(tensor(x, dtype, device), 1) for n, x in given.items()}
+    found: dict[str, list[torch.Tensor]] = {}
+    with refusals(dtype, op.reals(variant)):
+        for elements in zip(*parts.values(), strict=True):
+            # Clones, so that each has a storage of its own.
+            tensors = {n: t.clone() for n, t in zip(parts, elements, strict=True)}
+            g = tensors.pop(_COTANGENT, None)
+            for n, t in _columns(op, call, variant, tensors, g, order).items():
+                found.setdefault(n, []).append(t.detach())
+        return _collect({n: torch.cat(column) for n, column in found.items()}, slice(None), ())
 
 
 def _filled(x: Floats, path: str) -> Floats:

@@ -86,5 +86,7 @@ class MovedCovers:
         if move not in self._covers:
             pairs = zip(self.reals.items(), move, strict=True)
             exact = {n: moved_real(v, by, self.fmt) for (n, v), by in pairs}
-            self._covers[move] = _built(bind(self.op.formula, self.op.params(self.variant), exact), self.order)
+            self._covers[move] = _built(
+                bind(self.op.formula, self.op.params(self.variant), exact), self.order
+            )
         return self._covers[move]

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from gradcheck_suite.floats import Exact, Format, round_exact
 from gradcheck_suite.formula.arithmetic import precision_of_all, to_balls, uncertified
 from gradcheck_suite.formula.context import Context
-from gradcheck_suite.formula.dual import Dual, DualField
+from gradcheck_suite.formula.dual import Dual, dual_over
 from gradcheck_suite.formula.evaluate import PRECISION_CAP, settle_rule, start_precision, to_exact
 from gradcheck_suite.formula.fields import ARB, MPMATH
 from gradcheck_suite.formula.tape import Array, Objects, Variable, elementwise, gradient
@@ -68,7 +68,13 @@ class Problem:
     @property
     def finite(self) -> bool:
         """Whether no number of the call is infinite or NaN."""
-        return not _count(self, lambda x: ~np.isfinite(x))
+        numbers = (*self.inputs.values(), *self.reals.values())
+        return all(
+            bool(np.isfinite(x).all())
+            if isinstance(x, np.ndarray) and x.dtype == np.float64
+            else not _which(x, lambda v: ~np.isfinite(v)).any()
+            for x in numbers
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +161,7 @@ def exact_numbers(field: Any, values: Any) -> Objects:
 def _with_second(problem: Problem, field: Any, wanted: Wanted) -> tuple[dict[str, Objects], Context]:
     """One evaluation over dual numbers gives all columns: value and gradients are the parts without the
     direction."""
-    dual = DualField(field)
+    dual = dual_over(field)
     m = Context(dual, straight=problem.straight)
     variables = {}
     for n, x in problem.inputs.items():
@@ -197,6 +203,8 @@ def enclose(problem: Problem, fmt: Format, wanted: Wanted) -> _Enclosed:
         with ARB.precision(bits):
             balls, m = evaluate(problem, ARB, wanted)
             settled = {n: np.asarray(done(column), dtype=bool) for n, column in balls.items()}
+        if not m.undecided and all(s.all() for s in settled.values()):
+            return _Enclosed(balls, settled, bool(m.ties or m.clamped))
         unsettled = [c[~settled[n]] for n, c in balls.items()]
         poles = all(not ball.is_finite() for part in unsettled for ball in part)
         finished = not m.undecided and all(not len(part) for part in unsettled)
@@ -216,15 +224,10 @@ def _zero_precision(fmt: Format) -> int:
 
 def reference(problem: Problem, fmt: Format, wanted: Wanted) -> Reference:
     """Exact columns of a problem whose inputs may be infinite or NaN."""
-    if _count(problem, np.isnan):
-        return _with_nan(problem, fmt, wanted)
-    if _count(problem, np.isinf):
-        return _at_infinity(problem, fmt, wanted)
+    if not problem.finite:
+        return (_with_nan if problem.has_nan else _at_infinity)(problem, fmt, wanted)
     found = enclose(problem, fmt, wanted)
-    undefined = {
-        n: ~s & np.frompyfunc(lambda b: not b.is_finite(), 1, 1)(found.balls[n]).astype(bool)
-        for n, s in found.settled.items()
-    }
+    undefined = {n: _endless(found.balls[n], s) for n, s in found.settled.items()}
     return Reference(
         columns=found.exact(fmt),
         undefined=undefined,
@@ -232,6 +235,14 @@ def reference(problem: Problem, fmt: Format, wanted: Wanted) -> Reference:
         nan_expected=np.zeros(len(found.settled["value"]), dtype=bool),
         tie=found.tie,
     )
+
+
+def _endless(balls: Objects, settled: Bools) -> Bools:
+    """Which entries no precision gives a finite ball."""
+    out = np.zeros(len(balls), dtype=bool)
+    rest = np.flatnonzero(~settled)
+    out[rest] = [not ball.is_finite() for ball in balls[rest]]
+    return out
 
 
 def _with_nan(problem: Problem, fmt: Format, wanted: Wanted) -> Reference:
@@ -290,6 +301,8 @@ def _at_infinity(problem: Problem, fmt: Format, wanted: Wanted) -> Reference:
 def at_stand_ins(problem: Problem, exponents: Sequence[int] = ()) -> Problem:
     """The problem with +-2^exponent in the place of each infinity in turn (2^2000 where no exponents are
     given)."""
+    if problem.finite:
+        return problem
     sequence = iter(exponents or [_INFINITIES[0]] * _count(problem, np.isinf))
     return _replaced(problem, np.isinf, lambda x: (1 if x > 0 else -1, next(sequence)))
 

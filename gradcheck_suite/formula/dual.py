@@ -7,6 +7,7 @@ a Hessian-vector product.  Reference: Griewank & Walther 2008, "Evaluating Deriv
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from gradcheck_suite.formula.fields import Field
@@ -140,3 +141,9 @@ class DualField:
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"no function {name!r} with a known second derivative")
+
+
+@cache
+def dual_over(base: Field) -> DualField:
+    """The one field of dual numbers over `base`."""
+    return DualField(base)

@@ -18,7 +18,7 @@ from gradcheck_suite.floats import Exact, Format
 from gradcheck_suite.formula.arithmetic import precisions, to_balls, uncertified
 from gradcheck_suite.formula.balls import arb
 from gradcheck_suite.formula.context import Context
-from gradcheck_suite.formula.dual import Dual, DualField
+from gradcheck_suite.formula.dual import Dual, dual_over
 from gradcheck_suite.formula.fields import ARB, MPMATH, Field
 from gradcheck_suite.formula.tape import Array, Objects, Variable, elementwise, gradient, objects
 
@@ -106,7 +106,7 @@ def _by_mpmath(
 def _second(
     formula: Formula, field: Any, inputs: Mapping[str, Objects], name: str, straight: bool
 ) -> Objects:
-    dual = DualField(field)
+    dual = dual_over(field)
     m = Context(dual, straight=straight)
     seeds = {
         n: elementwise(lambda v, n=n: Dual(v, field.one if n == name else field.zero), x)

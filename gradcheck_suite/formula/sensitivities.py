@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from gradcheck_suite.formula.arrays import Problem, Wanted, as_array, exact_numbers, outputs
 from gradcheck_suite.formula.context import Context
-from gradcheck_suite.formula.dual import Dual, DualField
+from gradcheck_suite.formula.dual import Dual, dual_over
 from gradcheck_suite.formula.fields import ARB
 from gradcheck_suite.formula.tape import Objects, Variable, gradient
 
@@ -73,7 +73,7 @@ def _slopes_of_value(problem: Problem, entry: int) -> dict[str, Floats]:
 def _slopes_of_gradient(problem: Problem, wanted: Wanted, name: str, entry: int) -> dict[str, Floats]:
     """Along the axis of one entry, the dual part of every gradient is a row of the (symmetric) matrix of
     second derivatives, and the dual part of the value the derivative by the cotangent."""
-    dual = DualField(_ARB)
+    dual = dual_over(_ARB)
     m = Context(dual)
     variables, reals = _all_variables(m, problem)
     seed = variables[name].value.reshape(-1)
@@ -94,8 +94,8 @@ def _slopes_of_second(problem: Problem, wanted: Wanted, name: str, entry: int) -
     The mixed part of every gradient is then the gradient of that entry of H v, that of the value its
     derivative by the cotangent, and the outer part of the inputs' gradients its derivative by v.
     """
-    inner = DualField(_ARB)
-    outer = DualField(inner)
+    inner = dual_over(_ARB)
+    outer = dual_over(inner)
     m = Context(outer)
     variables, reals = _all_variables(m, problem)
     for n, x in problem.inputs.items():

@@ -7,6 +7,7 @@ Operations record themselves only where an input does, so constants cost nothing
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,12 +19,14 @@ from gradcheck_suite.formula.fields import UNDECIDED, Field
 Objects = npt.NDArray[Any]
 Pullback = Callable[[Objects], Objects]
 
+_SERIALS = itertools.count()
+
 
 def objects(value: Any) -> Objects:
     """`value` as an object array; a scalar becomes 0-d (numpy's object ufuncs return bare scalars for 0-d
     input).
     """
-    if isinstance(value, np.ndarray):
+    if type(value) is np.ndarray:
         return value
     out = np.empty((), dtype=object)
     out[()] = value
@@ -78,15 +81,20 @@ class Condition:
 
 
 class Array:
-    """An array of field scalars, with the pullbacks that made it when it is on the tape."""
+    """An array of field scalars, with the pullbacks that made it when it is on the tape.
 
-    __slots__ = ("field", "parents", "value")
+    `serial` rises in the order in which arrays are made, so that no array comes before its parents.
+    """
+
+    __slots__ = ("field", "on_tape", "parents", "serial", "value")
     __array_ufunc__ = None  # numpy operands defer to the operators below
 
     def __init__(self, field: Field, value: Objects, parents: Sequence[tuple[Array, Pullback]] = ()) -> None:
         self.field = field
         self.value = value
-        self.parents = tuple(parents)
+        self.parents = parents
+        self.on_tape = bool(parents)
+        self.serial = next(_SERIALS)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -229,7 +237,7 @@ def constant(field: Field, value: Any) -> Array:
 
 def node(field: Field, value: Any, *parents: tuple[Array, Pullback]) -> Array:
     """The result of an operation; only parents that are on the tape are kept."""
-    return Array(field, objects(value), [p for p in parents if p[0].parents or isinstance(p[0], Variable)])
+    return Array(field, objects(value), [p for p in parents if p[0].on_tape])
 
 
 class Variable(Array):
@@ -237,45 +245,51 @@ class Variable(Array):
 
     __slots__ = ()
 
+    def __init__(self, field: Field, value: Objects) -> None:
+        super().__init__(field, value)
+        self.on_tape = True
+
 
 def guarded_div(field: Field) -> Callable[[Any, Any], Any]:
     """g / d where a cotangent of exactly 0 stays 0: a branch not taken contributes nothing, even at a pole."""
-    return lambda g, d: g if field.is_zero(g) else field.div(g, d)
+    is_zero, div = field.is_zero, field.div
+    return lambda g, d: g if is_zero(g) else div(g, d)
 
 
 def guarded_mul(field: Field) -> Callable[[Any, Any], Any]:
     """g * d where a cotangent of exactly 0 stays 0, also against an infinite or undefined derivative."""
-    return lambda g, d: g if field.is_zero(g) else g * d
+    is_zero = field.is_zero
+    return lambda g, d: g if is_zero(g) else g * d
 
 
 def gradient(output: Array, cotangent: Objects, inputs: Sequence[Variable]) -> list[Objects]:
     """Vector-Jacobian products of `output` with `cotangent` (same shape) for each input, by reverse mode."""
-    order = _topological(output)
-    cotangents: dict[int, Objects] = {id(output): cotangent}
-    for array in reversed(order):
-        g = cotangents.get(id(array))
+    reached = _reached(output)
+    cotangents: dict[int, Objects] = {output.serial: cotangent}
+    for serial in sorted(reached, reverse=True):
+        array = reached[serial]
+        g = cotangents.get(serial) if array.__class__ is Variable else cotangents.pop(serial, None)
         if g is None:
             continue
-        if not isinstance(array, Variable):
-            del cotangents[id(array)]
         for parent, pull in array.parents:
-            part = unbroadcast(objects(pull(g)), parent.shape)
-            known = cotangents.get(id(parent))
-            cotangents[id(parent)] = part if known is None else objects(known + part)
+            part = objects(pull(g))
+            if part.shape != parent.value.shape:
+                part = unbroadcast(part, parent.value.shape)
+            known = cotangents.get(parent.serial)
+            cotangents[parent.serial] = part if known is None else objects(known + part)
+    found = [cotangents.get(v.serial) for v in inputs]
     zero = output.field.zero
-    return [cotangents.get(id(v), np.full(v.shape, zero, dtype=object)) for v in inputs]
+    return [
+        np.full(v.shape, zero, dtype=object) if g is None else g for v, g in zip(inputs, found, strict=True)
+    ]
 
 
-def _topological(output: Array) -> list[Array]:
-    order: list[Array] = []
-    seen: set[int] = set()
-    stack: list[tuple[Array, bool]] = [(output, False)]
+def _reached(output: Array) -> dict[int, Array]:
+    """The arrays that `output` was made of, and itself, by serial."""
+    reached, stack = {output.serial: output}, [output]
     while stack:
-        array, done = stack.pop()
-        if done:
-            order.append(array)
-        elif id(array) not in seen:
-            seen.add(id(array))
-            stack.append((array, True))
-            stack.extend((parent, False) for parent, _ in array.parents)
-    return order
+        for parent, _ in stack.pop().parents:
+            if parent.serial not in reached:
+                reached[parent.serial] = parent
+                stack.append(parent)
+    return reached

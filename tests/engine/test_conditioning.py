@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
+import pytest
 import torch
 
-from gradcheck_suite.engine.conditioning import units
+from gradcheck_suite.engine.conditioning import excused, units
+from gradcheck_suite.engine.covers import MovedCovers, cover_for
 from gradcheck_suite.engine.judge import REASONS, SEVERITIES
 from gradcheck_suite.engine.pointwise import Subject
 from gradcheck_suite.formula.context import Context
+from gradcheck_suite.formula.points import bind
 from gradcheck_suite.formula.tape import Array
 from gradcheck_suite.ops.registry import registry
 from gradcheck_suite.ops.variants import at_variant
@@ -113,3 +117,44 @@ def test_rounding_decides_on_which_side_of_a_documented_threshold_a_point_lies()
     x = np.array([19.0, 20.0, 21.0])
     judged = subject.judge_column(x, x, subject.exact(x, 1), "value")
     assert [REASONS[r] for r in judged.verdicts.reason] == ["", "documented", "documented"]
+
+
+@pytest.mark.parametrize("column", ["value", "d:input"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize(
+    ("name", "variant"),
+    [("celu", {"alpha": 0.1}), ("gelu", {"approximate": "tanh"}), ("hardshrink", {"lambd": 0.1})],
+)
+def test_covers_excuse_the_same_points_as_balls(
+    name: str, variant: dict[str, float], dtype: str, column: str
+) -> None:
+    subject = Subject(registry().get(name), variant, dtype, 1, Settings(ops=(name,)))
+    op, fmt, points = subject.op, subject.fmt, subject.reference
+    where = np.flatnonzero(np.isfinite(subject.x) & ~points.tie & ~points.undefined[column])[::9]
+    x, centre = subject.x[where], points.columns[column][where]
+    # Errors of every size, most of them within the range or near its ends.
+    error = 2.0 ** np.random.default_rng(0).integers(-12, 3, len(where)) * fmt.unit_roundoff
+    computed = centre.to_float64() * (1 + 64 * error)
+    whole = cover_for(op, variant, fmt, points=len(subject.x), order=1, settings=Settings())
+    assert whole is not None
+    moved = MovedCovers(op, variant, fmt, column, whole)
+    assert moved.least <= len(where)
+
+    def inside(covered: bool) -> npt.NDArray[np.bool_]:
+        return excused(
+            bind(op.formula, subject.params, {}, tuple(subject.reals)),
+            subject.reals,
+            {"input": x},
+            computed,
+            (centre, centre),
+            fmt,
+            column=column,
+            wrt=() if column == "value" else ("input",),
+            order=int(column != "value"),
+            moved_column=moved if covered else None,
+        )
+
+    by_balls = inside(False)
+    assert by_balls.any()
+    assert not by_balls.all()
+    np.testing.assert_array_equal(inside(True), by_balls)

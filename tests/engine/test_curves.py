@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -141,3 +142,14 @@ def test_a_constant_is_not_worth_a_picture() -> None:
     curve = row_curve(subject, "value")
     assert curve is not None
     assert len(set(curve.exact)) > 10
+
+
+@pytest.mark.parametrize("op", ["gelu", "mse_loss", "softmax"])
+def test_pictures_are_drawn_only_where_they_are_wanted(op: str) -> None:
+    drawn, plain = (run_case(case(op, "bfloat16"), Settings(pictures=p))[0] for p in (True, False))
+    assert drawn.curve is not None
+    empty: dict[str, Any] = {"seconds": 0.0, "curve": None, "other_curves": (), "grid": None}
+    assert plain.curve is None
+    assert plain.grid is None
+    assert not plain.other_curves
+    assert dataclasses.replace(drawn, **empty) == dataclasses.replace(plain, **empty)
