@@ -1,8 +1,9 @@
 """How fast exact values are, as ratios within one process: `python -m tests.benchmarks.run [SECTION …]`.
 
-Sections: points (balls, covers and sweeps against naive mpmath, torch.autograd.gradcheck and torch itself),
-processes (how a sweep scales), rows (exact gradients of softmax by row length). Times are of the processor,
-so that other work on the machine matters little; wall time only where processes are compared.
+Sections: points (balls and covers against naive mpmath and torch.autograd.gradcheck), sweep (every float32,
+against torch's own forward and backward), processes (how a sweep scales), rows (exact gradients of softmax by
+the length of the row). Times are of the processor, so that other work on the machine matters little, and
+ratios the median of several rounds that measure both sides; wall time only where processes are compared.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from statistics import median
 from typing import Any, Final
 
 import mpmath
@@ -19,14 +22,15 @@ import torch
 
 from gradcheck_suite.engine import sweep
 from gradcheck_suite.engine.sweep.executors import completed
-from gradcheck_suite.engine.sweep.work import worker_of
+from gradcheck_suite.engine.sweep.work import Worker, worker_of
 from gradcheck_suite.floats import FORMATS, from_ordinal, infinity_ordinal
 from gradcheck_suite.formula import taylor
 from gradcheck_suite.formula.context import Context
-from gradcheck_suite.formula.evaluate import enclose
+from gradcheck_suite.formula.evaluate import Formula, enclose
 from gradcheck_suite.formula.fields import ARB, MPMATH
 from gradcheck_suite.formula.points import bind
 from gradcheck_suite.formula.tape import gradient
+from gradcheck_suite.ops.record import Op
 from gradcheck_suite.ops.registry import registry
 
 _FLOAT32 = FORMATS["float32"]
@@ -35,7 +39,8 @@ _BITS: Final = 113
 _POINTS: Final = 2000
 _GRADCHECK: Final = 256
 # So many floats of each binade, somewhere in it, stand for all of it.
-_FLOATS: Final = 1 << 20
+_FLOATS: Final = 1 << 18
+_ROUNDS: Final = 3
 
 
 def _sqrt2() -> Any:
@@ -54,6 +59,14 @@ def _softplus(x: Any) -> Any:
     return mpmath.log1p(mpmath.exp(x))
 
 
+def _inner(x: Any) -> Any:
+    return mpmath.sqrt(2 / mpmath.pi) * (x + mpmath.mpf("0.044715") * x**3)
+
+
+def _inner_slope(x: Any) -> Any:
+    return mpmath.sqrt(2 / mpmath.pi) * (1 + 3 * mpmath.mpf("0.044715") * x**2)
+
+
 # What one writes by hand: the value and its derivative.
 NAIVE: Final[dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]]] = {
     "tanh": (mpmath.tanh, lambda x: mpmath.sech(x) ** 2),
@@ -67,7 +80,19 @@ NAIVE: Final[dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]]] = {
         lambda x: x * mpmath.tanh(_softplus(x)),
         lambda x: mpmath.tanh(_softplus(x)) + x * mpmath.sech(_softplus(x)) ** 2 * _sigmoid(x),
     ),
+    "gelu:tanh": (
+        lambda x: x * (1 + mpmath.tanh(_inner(x))) / 2,
+        lambda x: (1 + mpmath.tanh(_inner(x))) / 2 + x * mpmath.sech(_inner(x)) ** 2 * _inner_slope(x) / 2,
+    ),
+    "sigmoid": (_sigmoid, lambda x: _sigmoid(x) * _sigmoid(-x)),
+    "logsigmoid": (lambda x: -_softplus(-x), lambda x: _sigmoid(-x)),
+    "tanhshrink": (lambda x: x - mpmath.tanh(x), lambda x: mpmath.tanh(x) ** 2),
+    "elu": (
+        lambda x: x if x > 0 else mpmath.expm1(x),
+        lambda x: mpmath.mpf(1) if x > 0 else mpmath.exp(x),
+    ),
 }
+SWEPT: Final = ("tanh", "gelu", "silu", "softplus", "mish")
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -93,39 +118,51 @@ def per_item(work: Callable[[], object], items: int, *, repeats: int = 3) -> flo
 
 
 def points() -> None:
-    """Value and gradient of a point in ns, and how many times the ball and the sweep are faster."""
-    print(f"ns a point, value and gradient; mpmath at {_BITS} bits")
-    head = ("op", "mpmath", "mp.diff", "gradcheck", "fast", "ball", "cover", "sweep", "torch")
-    titles = ("mpmath/ball", "diff/ball", "mpmath/sweep", "sweep/torch")
-    print("".join(f"{title:>11}" for title in head) + "".join(f"{title:>13}" for title in titles))
+    """Value and gradient of a point in us, and how many times faster balls and covers are."""
+    print(f"value and gradient, us a point; mpmath at {_BITS} bits, gradcheck of {_GRADCHECK} elements")
+    _heads("mpmath", "mp.diff", "gradcheck", "fast", "ball", "cover", "mp/ball", "diff/ball")
+    ratios = []
     for name in NAIVE:
-        row = _figures(name)
-        ratios = (
-            row["mpmath"] / row["ball"],
-            row["mp.diff"] / row["ball"],
-            row["mpmath"] / row["sweep"],
-            row["sweep"] / row["torch"],
-        )
-        cells = "".join(f"{row[title]:11.3g}" for title in head[1:])
-        print(f"{name:>11}{cells}" + "".join(f"{ratio:12.3g}x" for ratio in ratios))
+        rounds = [_point_times(name) for _ in range(_ROUNDS)]
+        times = {title: median(r[title] for r in rounds) / 1e3 for title in rounds[0]}
+        pair = [median(r[title] / r["ball"] for r in rounds) for title in ("mpmath", "mp.diff")]
+        ratios.append(pair)
+        print(f"{name:<11}" + "".join(f"{time:8.3g}" for time in times.values()) + _times_faster(pair))
+    least = [min(column) for column in zip(*ratios, strict=True)]
+    print(f"{'least':<59}" + _times_faster(least))
 
 
-def _figures(name: str) -> dict[str, float]:
-    op = registry().get(name)
-    formula = bind(op.formula, op.params({}), op.reals({}))
+def _heads(*titles: str) -> None:
+    print(f"{'':<11}" + "".join(f"{title:>{10 if '/' in title else 8}}"[-10:] for title in titles))
+
+
+def _times_faster(ratios: Sequence[float]) -> str:
+    return "".join(f"{ratio:9.3g}x" for ratio in ratios)
+
+
+def _point_times(name: str) -> dict[str, float]:
+    """Processor nanoseconds a point of every way to compute it."""
+    op, formula = _op_of(name)
     x = _sample(_POINTS)
     balls = {"x": x.astype(object)}
     cover = taylor.build(formula, _FLOAT32, order=1)
     block, _ = cover.find(x)
-    swept, own = _whole_line(name)
     return {
         **_naive(name, x[:: _POINTS // 200]),
-        **_gradcheck(op.call),
+        **_gradcheck(op, dict(_variant(name))),
         "ball": per_item(lambda: enclose(formula, balls, _FLOAT32, wrt=("x",), order=1), len(x)),
-        "cover": per_item(lambda: [cover.evaluate(x, block, k) for k in (0, 1)], len(x), repeats=9),
-        "sweep": swept,
-        "torch": own,
+        "cover": per_item(lambda: [cover.evaluate(x, block, k) for k in (0, 1)], len(x), repeats=5),
     }
+
+
+def _op_of(name: str) -> tuple[Op, Formula]:
+    op, variant = registry().get(name.partition(":")[0]), _variant(name)
+    return op, bind(op.formula, op.params(variant), op.reals(variant))
+
+
+def _variant(name: str) -> dict[str, Any]:
+    """ "gelu:tanh" is gelu in its tanh form."""
+    return {"approximate": "tanh"} if name.endswith(":tanh") else {}
 
 
 def _sample(count: int) -> Any:
@@ -152,25 +189,55 @@ def _naive(name: str, x: Any) -> dict[str, float]:
         return {"mpmath": per_item(by_hand, len(x)), "mp.diff": per_item(numerically, len(x))}
 
 
-def _gradcheck(call: Callable[..., Any]) -> dict[str, float]:
+def _gradcheck(op: Op, variant: dict[str, Any]) -> dict[str, float]:
     """torch's own check of a float64 gradient, on as many elements as it can be asked for."""
     x = torch.linspace(-4, 4, _GRADCHECK, dtype=torch.float64, requires_grad=True)
+    call = partial(op.call, **op.arguments(variant))
     found = {}
     for title, fast in (("gradcheck", False), ("fast", True)):
-        work = lambda fast=fast: torch.autograd.gradcheck(call, (x,), fast_mode=fast)  # noqa: E731
-        found[title] = per_item(work, _GRADCHECK)
+        work = partial(torch.autograd.gradcheck, call, (x,), fast_mode=fast)
+        found[title] = per_item(work, _GRADCHECK, repeats=2)
     return found
 
 
-def _whole_line(name: str) -> tuple[float, float]:
-    """ns a float of a sweep, and of torch's forward and backward alone, over a part of every binade."""
-    plan = sweep.Plan(op=name, dtype="float32", directions=("forward", "backward"))
-    parts = _parts(plan)
-    worker = worker_of(plan)
-    worker.run(parts[0])
+# ---------------------------------------------------------------- sweep
+
+
+def sweeps() -> None:
+    """A float of a sweep in ns, against torch's own forward and backward and against naive mpmath."""
+    print("a float32 of a sweep, forward and backward, ns; both cores: seconds for all of them")
+    _heads("torch", "numba", "numpy", "/torch", "/torch", "mpmath/", "both", "cores")
+    for name in SWEPT:
+        rounds = [_sweep_times(name) for _ in range(_ROUNDS)]
+        torch_ns, numba_ns, numpy_ns = (median(r[k] for r in rounds) for k in range(3))
+        over = [median(r[k] / r[0] for r in rounds) for k in (1, 2)]
+        faster = median(r[3] / r[1] for r in rounds)
+        seconds = [2 * infinity_ordinal(_FLOAT32) * ns * 1e-9 / 2 for ns in (numba_ns, numpy_ns)]
+        print(
+            f"{name:<11}{torch_ns:8.2f}{numba_ns:8.2f}{numpy_ns:8.2f}{over[0]:9.2f}x{over[1]:9.2f}x"
+            f"{faster:9.0f}x{seconds[0]:8.0f}{seconds[1]:8.0f}"
+        )
+
+
+def _sweep_times(name: str) -> list[float]:
+    """ns a float of torch alone, and of sweeps by numba and numpy, over a part of every binade; of mpmath."""
+    plans = [
+        sweep.Plan(op=name, dtype="float32", directions=("forward", "backward"), kernel=kernel)
+        for kernel in ("numba", "numpy")
+    ]
+    parts = _parts(plans[0])
+    workers = [worker_of(plan) for plan in plans]
+    for worker in workers:
+        worker.run(parts[0])
     floats = sum(len(part) for part in parts)
-    swept = per_item(lambda: [worker.run(part) for part in parts], floats, repeats=1)
-    return swept, per_item(lambda: _torch_alone(worker, plan, parts), floats, repeats=1)
+    found = [per_item(partial(_torch_alone, workers[0], plans[0], parts), floats, repeats=1)]
+    found += [per_item(partial(_swept, worker, parts), floats, repeats=1) for worker in workers]
+    return [*found, _naive(name, _sample(200))["mpmath"]]
+
+
+def _swept(worker: Worker, parts: Sequence[sweep.Task]) -> None:
+    for part in parts:
+        worker.run(part)
 
 
 def _parts(plan: sweep.Plan) -> list[sweep.Task]:
@@ -180,7 +247,7 @@ def _parts(plan: sweep.Plan) -> list[sweep.Task]:
     return [replace(task, start=s, stop=s + _FLOATS) for task, s in zip(whole, moved, strict=True)]
 
 
-def _torch_alone(worker: Any, plan: Any, parts: Sequence[Any]) -> None:
+def _torch_alone(worker: Worker, plan: sweep.Plan, parts: Sequence[sweep.Task]) -> None:
     for part in parts:
         for start in range(part.start, part.stop, plan.chunk):
             bits = np.arange(start, start + plan.chunk, dtype=np.uint32)
@@ -229,7 +296,12 @@ def _row(field: Any, x: Any) -> float:
         return per_item(work, len(x))
 
 
-SECTIONS: Final[dict[str, Callable[[], None]]] = {"points": points, "processes": processes, "rows": rows}
+SECTIONS: Final[dict[str, Callable[[], None]]] = {
+    "points": points,
+    "sweep": sweeps,
+    "processes": processes,
+    "rows": rows,
+}
 
 if __name__ == "__main__":
     main(sys.argv[1:])
