@@ -16,18 +16,19 @@ from gradcheck_suite.reporters.summary import Row, cell
 from gradcheck_suite.results import Curve, Finding, Result, variant_label
 
 # What the page may weigh, and what its parts cost once they are gzipped and a third more for base64 is added.
-PAGE_BYTES: Final = 4_700_000
-_BYTES_OF_CARD: Final = 480  # a finding in full, with its reproducer
-_BYTES_OF_CHARACTER: Final = 0.09  # of HTML, which repeats itself
-_BYTES_OF_POINT: Final = 8
+PAGE_BYTES: Final = 4_750_000
+_BYTES_OF_CARD: Final = 250  # a finding in full, with its reproducer
+_CARDS: Final = 0.3  # what they may take of the page
+_BYTES_OF_CHARACTER: Final = 0.082  # of HTML, which repeats itself
+_BYTES_OF_POINT: Final = 6
 POINTS_OF_CURVE: Final = (24, 400)
 
 
 def cards_per_case(rows: Iterable[Row]) -> int:
-    """How many findings each case may show in full so that they take at most half of the page."""
+    """How many findings each case may show in full beside regions and curves."""
     counts = [sum(f.severity != "info" for f in result.findings) for row in rows for result in row.results]
-    room = PAGE_BYTES / 2 / _BYTES_OF_CARD
-    return next((k for k in (100, 20, 8, 4, 2) if sum(min(n, k) for n in counts) <= room), 1)
+    room = PAGE_BYTES * _CARDS / _BYTES_OF_CARD
+    return next((k for k in (100, 20, 8, 4, 3, 2) if sum(min(n, k) for n in counts) <= room), 1)
 
 
 def points_per_curve(sections: Sequence[Section], taken: int) -> int:

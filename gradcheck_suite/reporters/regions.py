@@ -239,7 +239,8 @@ def groups(results: Iterable[Result]) -> list[Group]:
 
     def weight(group: tuple[tuple[Pair, ...], float, str, str, str]) -> tuple[Any, ...]:
         lead = group[0][0]
-        return (*_gravity(lead), not usual(lead), -round(group[1], 4), *pressing(lead))
+        rare = not usual(lead) or lead[0].direction == "double-backward"
+        return (*_gravity(lead), rare, -round(group[1], 4), *pressing(lead))
 
     return _interleaved(
         Group(op=op, kind=kind, direction=direction, members=members)

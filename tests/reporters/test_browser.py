@@ -260,8 +260,12 @@ def test_a_map_is_drawn_and_read_out(browser: Browser, page: Path) -> None:
 def test_the_reproducer_is_copied(browser: Browser, page: Path) -> None:
     browser.open(page, fragment(op="fused_gelu"))
     opened(browser)
+    browser.evaluate(
+        "navigator.clipboard.writeText = (text) => { window.copied = text; return Promise.resolve(); }"
+    )
     browser.evaluate("document.querySelector('.code .copy').click()")
     browser.wait_for("document.querySelector('.code .copy').textContent === 'copied'")
+    assert browser.evaluate("window.copied").startswith("import torch\n")
 
 
 def test_hostile_names_open_like_any_other(browser: Browser, page: Path) -> None:

@@ -117,20 +117,22 @@ function reveal(box, id) {
   target.focus({ preventScroll: true });
 }
 
+// Copies the code that stands beside a button.
 function copy(button) {
+  const text = $("code", button.parentElement).textContent;
   const done = () => {
     button.textContent = "copied";
     setTimeout(() => { button.textContent = "copy"; }, 1500);
   };
   const byHand = () => { // where the page may not write to the clipboard, as from file:// in some browsers
-    const area = element("textarea", { value: button.dataset.copy });
+    const area = element("textarea", { value: text });
     document.body.append(area);
     area.select();
     document.execCommand("copy");
     area.remove();
     done();
   };
-  if (navigator.clipboard) navigator.clipboard.writeText(button.dataset.copy).then(done, byHand);
+  if (navigator.clipboard) navigator.clipboard.writeText(text).then(done, byHand);
   else byHand();
 }
 
