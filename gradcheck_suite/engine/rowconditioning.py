@@ -24,6 +24,7 @@ from gradcheck_suite.formula.arrays import (
     evaluate,
 )
 from gradcheck_suite.formula.balls import arb
+from gradcheck_suite.formula.context import Context
 from gradcheck_suite.formula.evaluate import start_precision
 from gradcheck_suite.formula.fields import ARB
 from gradcheck_suite.formula.sensitivities import sensitivities
@@ -35,7 +36,6 @@ Bools = npt.NDArray[np.bool_]
 COTANGENT, DIRECTION = "cotangent", "direction"
 """The names under which the signs of the cotangent and of the direction stand in a pattern."""
 
-_SCOUTS = 2
 _RANDOM = 6
 """Pseudo-random sign patterns, each with its opposite."""
 
@@ -71,12 +71,12 @@ def excused(
     ulp: Floats,
     fmt: Format,
     *,
-    kinks: Callable[[], bool],
+    kinks: Callable[[], Kinks],
 ) -> Bools:
     """Which failing entries of one sample's flat `column` hold a computed value inside the range; NaN never
     does.
 
-    `kinks` tells whether `crosses_kinks` is true of the problem.
+    `kinks` gives `kinks_of` the problem.
     """
     usable = ~np.isnan(computed)
     if problem.has_nan:
@@ -84,12 +84,14 @@ def excused(
         return np.zeros(len(entries), dtype=bool)
     if not usable.any():
         return usable
-    moving = at_stand_ins(problem)
-    search = _Range(moving, wanted, column, entries, computed, centre, fmt, kinks=kinks())
+    moving, crossed = at_stand_ins(problem), kinks()
+    if crossed.vague and wanted.order > 1:
+        return usable
+    search = _Range(moving, wanted, column, entries, computed, centre, fmt, kinks=bool(crossed.moves))
     search.look()
     if search.kinks:
-        for seed in range(_RANDOM):
-            search.widen(_scattered(problem, seed), search.step)
+        for signs in (*crossed.moves, *(_scattered(problem, seed) for seed in range(_RANDOM))):
+            search.widen(signs, search.step)
     guides = list(_representatives(computed, centre, np.where(usable, ulp, -1.0)))
     count = _GUIDED if problem.size <= _SMALL else _GUIDED // 4 if problem.size <= _LONG else 1
     for worst in guides[:count]:
@@ -165,25 +167,50 @@ class _Range:
             self.inside |= (self.computed >= lowest) & (self.computed <= highest)
 
 
-def crosses_kinks(problem: Problem, wanted: Wanted, fmt: Format) -> bool:
-    """Whether moves lead across a kink or a jump, which no derivative at one point tells of."""
+@dataclass(frozen=True, slots=True)
+class Kinks:
+    """The moves that lead across a kink or a jump, which no derivative at one point tells of.
+
+    `vague` says that gradients behind it are sets, so that second derivatives are nothing to compare with.
+    """
+
+    moves: tuple[Signs, ...]
+    vague: bool
+
+
+def kinks_of(problem: Problem, wanted: Wanted, fmt: Format) -> Kinks:
+    """The kinks within reach of a problem."""
     forward = replace(wanted, order=0)
     problem = at_stand_ins(problem)
-    here = _branches(problem, forward, fmt)
-    if not here:
-        return False
-    for seed in range(_SCOUTS):
-        signs = _scattered(problem, seed)
+    here = _evaluated(problem, forward, fmt).branches
+    moves, vague = [], False
+    for signs in _scouts(problem) if here else ():
         for direction in (signs, signs.opposite()):
-            there = _branches(*move(problem, forward, direction, fmt), fmt)
-            if any((a != b).any() for a, b in zip(here, there, strict=True)):
-                return True
-    return False
+            there = _evaluated(*move(problem, forward, direction, fmt), fmt)
+            if any((a != b).any() for a, b in zip(here, there.branches, strict=True)):
+                vague |= bool(there.ties)
+                moves.append(signs)
+                break
+    return Kinks(tuple(moves), vague)
 
 
-def _branches(problem: Problem, forward: Wanted, fmt: Format) -> list[Any]:
+def _evaluated(problem: Problem, forward: Wanted, fmt: Format) -> Context:
     with ARB.precision(start_precision(fmt)):
-        return evaluate(problem, ARB, forward)[1].branches
+        return evaluate(problem, ARB, forward)[1]
+
+
+def _scouts(problem: Problem) -> Iterator[Signs]:
+    """Inputs against parameters, every other input against the rest, and a pattern by a fixed rule.
+
+    Kinks lie where two numbers are equal, such as a norm and eps, or an anchor and a negative: what moves all
+    of them alike stays on its side.
+    """
+    alike, drawn = _scattered(problem, 0).by_name, _scattered(problem, 1)
+    yield Signs({n: -s if n in problem.reals else s for n, s in alike.items()})
+    if len(problem.inputs) > 1:
+        second = tuple(problem.inputs)[1::2]
+        yield Signs({n: -s if n in second else s for n, s in alike.items()})
+    yield drawn
 
 
 def _representatives(computed: Floats, centre: Exact, ulp: Floats) -> Iterator[int]:

@@ -19,15 +19,17 @@ from gradcheck_suite.engine.availability import unjudged
 from gradcheck_suite.engine.calls import Raised, Unsupported
 from gradcheck_suite.engine.cases import Case, sample_name
 from gradcheck_suite.engine.conduct import with_conduct
+from gradcheck_suite.engine.confirm import Confirmed
 from gradcheck_suite.engine.findings import distinct
 from gradcheck_suite.engine.judge import KINDS, REASONS, SEVERITIES
 from gradcheck_suite.engine.paths import ONE_BY_ONE, TRANSFORMS, expanded
-from gradcheck_suite.engine.profiles import key_of
+from gradcheck_suite.engine.profiles import Key
 from gradcheck_suite.engine.regions import Region
 from gradcheck_suite.engine.rowconfirm import confirm_entry
 from gradcheck_suite.engine.rowcurves import row_curve
 from gradcheck_suite.engine.rowregions import SEARCHED, region_of
 from gradcheck_suite.engine.rows import RowJudged, RowSubject
+from gradcheck_suite.engine.subdifferential import TieVerdict
 from gradcheck_suite.floats import hex_of, round_exact
 from gradcheck_suite.inputs import cotangents
 from gradcheck_suite.ops.record import Op, Sample
@@ -79,8 +81,9 @@ def columns_of(case: Case) -> list[tuple[str, str | None]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Failing entries that make one finding: one kind and reason on one probe."""
+    """Failing entries that make one finding: one kind and reason (`key` has their codes) on one probe."""
 
+    key: Key
     kind: str
     reason: str | None
     severity: str
@@ -97,7 +100,7 @@ class RowRunner:
         self.case, self.subject, self.column, self.wrt, self.settings = case, subject, column, wrt, settings
         self.label = case.op.label(case.variant)
         self.id = case.id if wrt is None or len(case.op.inputs) == 1 else f"{case.id}::{wrt}"
-        self.disagreed = ""
+        self.doubted: dict[int, str] = {}
         self.searched = 0
 
     def result(self, started: float) -> Result:
@@ -149,7 +152,20 @@ class RowRunner:
         return [Finding(id=f"{self.id}::dtype", kind="dtype", severity="major", message=text)]
 
     def _findings(self, judged: RowJudged, fresh: Any = None) -> list[Finding]:
-        return [self._finding(judged, group) for group in self._groups(judged, fresh)]
+        found = (self._stated(judged, group) for group in self._groups(judged, fresh))
+        return [finding for finding in found if finding]
+
+    def _stated(self, judged: RowJudged, group: Group) -> Finding | None:
+        """The finding of a group, without the samples on which arb and mpmath do not agree."""
+        while True:
+            i = self._simplest(judged, group.members)
+            witness, confirmed = self.witness(judged, i)
+            if int(judged.owner[i]) not in self.doubted:
+                return self._finding(judged, group, i, witness, confirmed)
+            rest = group.members[~np.isin(judged.owner[group.members], list(self.doubted))]
+            if not len(rest):
+                return None
+            group = self._group(judged, group.key, rest)
 
     def _groups(self, judged: RowJudged, fresh: Any = None) -> list[Group]:
         """Failing entries by kind, reason and probe; what is excused is one group for all probes."""
@@ -161,11 +177,12 @@ class RowRunner:
             excused = SEVERITIES[v.severity[i]] == "info"
             probe = "" if excused else probes[judged.owner[i]]
             keys.setdefault((int(v.kind[i]), int(v.reason[i]), probe), []).append(int(i))
-        return [self._group(judged, key, np.array(members)) for key, members in sorted(keys.items())]
+        return [self._group(judged, key[:2], np.array(members)) for key, members in sorted(keys.items())]
 
-    def _group(self, judged: RowJudged, key: tuple[int, int, str], members: Ints) -> Group:
+    def _group(self, judged: RowJudged, key: Key, members: Ints) -> Group:
         witness = self._simplest(judged, members)
         return Group(
+            key=key,
             kind=KINDS[key[0]],
             reason=REASONS[key[1]] or None,
             severity=SEVERITIES[int(judged.verdicts.severity[members].min())],
@@ -186,9 +203,9 @@ class RowRunner:
         sample = self.subject.samples[k]
         return sum(int(np.size(x)) for x in (*sample.inputs.values(), *sample.extra.values()))
 
-    def _finding(self, judged: RowJudged, group: Group) -> Finding:
-        i = self._simplest(judged, group.members)
-        witness, confirmed = self.witness(judged, i)
+    def _finding(
+        self, judged: RowJudged, group: Group, i: int, witness: Witness, confirmed: str | None
+    ) -> Finding:
         lo, hi, share, points = self._extent(judged, group)
         region = self._region(judged, group, i)
         if region is not None:
@@ -222,7 +239,7 @@ class RowRunner:
         if not usual or group.severity == "info" or self.searched >= SEARCHED[self.settings.budget]:
             return None
         k = int(judged.owner[i])
-        found = region_of(self.subject, self.column, k, key_of(group.kind, group.reason))
+        found = region_of(self.subject, self.column, k, group.key)
         self.searched += found is not None
         return found
 
@@ -312,8 +329,18 @@ class RowRunner:
         k = int(judged.owner[i])
         if np.isnan(judged.lower.hi[i]):
             return "nan", None
-        order = words.order_of(self.column)
-        confirmed = confirm_entry(
+        nearby = judged.ties[k] if k in judged.ties and judged.ties[k].weights else None
+        confirmed = self._confirmed(judged, i, nearby if judged.tie[i] else None)
+        if not confirmed.agrees and nearby:
+            # A tie that leaves this entry no choice: at the point itself a formula sees one side of each kink.
+            confirmed = self._confirmed(judged, i, nearby)
+        if not confirmed.agrees:
+            self.doubted[k] = f"arb and mpmath do not agree on {self.subject.samples[k].label}"
+        return confirmed.decimal, f"mpmath@{confirmed.bits}" if confirmed.agrees else None
+
+    def _confirmed(self, judged: RowJudged, i: int, tie: TieVerdict | None) -> Confirmed:
+        k, order = int(judged.owner[i]), words.order_of(self.column)
+        return confirm_entry(
             self.subject.problem(self.subject.samples[k]),
             self.subject.wanted(judged.cotangent, order),
             self.column,
@@ -321,11 +348,8 @@ class RowRunner:
             judged.lower[i : i + 1],
             self.subject.fmt,
             by_mpmath=lambda bits: self.subject.by_mpmath(k, judged.cotangent, order, bits),
-            tie=judged.ties[k] if judged.tie[i] and judged.ties[k].weights else None,
+            tie=tie,
         )
-        if not confirmed.agrees:
-            self.disagreed = f"arb and mpmath do not agree on {self.subject.samples[k].label}"
-        return confirmed.decimal, f"mpmath@{confirmed.bits}" if confirmed.agrees else None
 
     def _reproducer(self, judged: RowJudged, i: int, exact: str) -> str:
         k = int(judged.owner[i])
@@ -419,9 +443,11 @@ class RowRunner:
     def _finished(self, main: RowJudged, findings: tuple[Finding, ...], started: float) -> Result:
         serious = any(f.severity != "info" for f in findings)
         unsure = int(main.verdicts.open.sum())
-        note = self.disagreed or (f"{unsure} entries could not be decided" if unsure else "")
+        worst = self._worst(main)
+        disagreed = next(iter(self.doubted.values()), "")
+        note = disagreed or (f"{unsure} entries could not be decided" if unsure else "")
         verdict = "findings" if serious else "inconclusive" if note else "ok"
-        judged = ~np.isnan(main.verdicts.ulp)
+        judged = ~np.isnan(main.verdicts.ulp) & ~np.isin(main.owner, list(self.doubted))
         errors = main.verdicts.ulp[judged]
         correct = main.computed == round_exact(main.lower, self.subject.fmt)
         return Result(
@@ -433,18 +459,24 @@ class RowRunner:
             max_ulp=float(errors.max()) if len(errors) else None,
             p99_ulp=float(np.quantile(errors, 0.99, method="higher")) if len(errors) else None,
             correctly_rounded=float(correct[judged].mean()) if len(errors) else None,
-            worst=self._worst(main) if len(errors) else None,
+            worst=worst,
             note=note,
             findings=distinct(findings),
             curve=row_curve(self.subject, self.column) if self.settings.pictures else None,
         )
 
-    def _worst(self, main: RowJudged) -> Worst:
-        judged = np.flatnonzero(~np.isnan(main.verdicts.ulp))
-        worst = judged[main.verdicts.ulp[judged] == main.verdicts.ulp[judged].max()]
-        i = min(worst, key=lambda j: self._sample_size(int(main.owner[j])))
-        witness, _ = self.witness(main, int(i))
-        return Worst(inputs=witness.inputs, got=witness.got, exact=witness.exact, ulp=witness.ulp)
+    def _worst(self, main: RowJudged) -> Worst | None:
+        """The largest error on a sample on which arb and mpmath agree."""
+        ulp = main.verdicts.ulp
+        while True:
+            judged = np.flatnonzero(~np.isnan(ulp) & ~np.isin(main.owner, list(self.doubted)))
+            if not len(judged):
+                return None
+            worst = judged[ulp[judged] == ulp[judged].max()]
+            i = int(min(worst, key=lambda j: self._sample_size(int(main.owner[j]))))
+            witness, _ = self.witness(main, i)
+            if int(main.owner[i]) not in self.doubted:
+                return Worst(inputs=witness.inputs, got=witness.got, exact=witness.exact, ulp=witness.ulp)
 
     def _bare(self, verdict: str, note: str, findings: tuple[Finding, ...], started: float) -> Result:
         seconds = round(time.perf_counter() - started, 6)

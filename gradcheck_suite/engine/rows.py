@@ -19,7 +19,7 @@ from gradcheck_suite.engine.judge import Verdicts, judge
 from gradcheck_suite.engine.paths import LAYOUTS
 from gradcheck_suite.engine.products import below_the_range
 from gradcheck_suite.engine.refusals import Raised, renewed
-from gradcheck_suite.engine.rowconditioning import crosses_kinks, excused
+from gradcheck_suite.engine.rowconditioning import Kinks, excused, kinks_of
 from gradcheck_suite.engine.subdifferential import Subdifferential, TieVerdict
 from gradcheck_suite.floats import Exact, Format, format_of
 from gradcheck_suite.formula.arrays import Problem, Reference, Wanted, reference, reference_mpmath
@@ -92,7 +92,7 @@ class RowSubject:
         self._by_mpmath: dict[tuple[str, int, int, int], dict[str, Any]] = {}
         self._ties: dict[tuple[str, str, str, int], TieVerdict] = {}
         self._subdifferentials: dict[tuple[str, int, tuple[str, ...]], Subdifferential] = {}
-        self._kinks: dict[int, bool] = {}
+        self._kinks: dict[int, Kinks] = {}
         self._curves: dict[int, RowSubject] = {}
         self._opponent: RowSubject | None = None
         self._judged: dict[tuple[str, str, str], RowJudged] = {}
@@ -375,7 +375,7 @@ class RowSubject:
                 judged.lower[where],
                 judged.verdicts.ulp[where],
                 self.fmt,
-                kinks=partial(self._crosses_kinks, int(k)),
+                kinks=partial(self._kinks_of, int(k)),
             )
             inside.append(where[good])
         if inside:
@@ -383,9 +383,9 @@ class RowSubject:
         verdicts = verdicts.with_reason(np.flatnonzero(_tie_excused(judged)), "ill-conditioned")
         return _with_verdicts(judged, verdicts)
 
-    def _crosses_kinks(self, k: int) -> bool:
+    def _kinks_of(self, k: int) -> Kinks:
         if k not in self._kinks:
-            self._kinks[k] = crosses_kinks(self.problem(self.samples[k]), self.wanted("mixed", 0), self.fmt)
+            self._kinks[k] = kinks_of(self.problem(self.samples[k]), self.wanted("mixed", 0), self.fmt)
         return self._kinks[k]
 
     def _documented(self, judged: RowJudged) -> Ints:

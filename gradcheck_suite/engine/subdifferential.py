@@ -148,8 +148,9 @@ class _Hull:
 
     def floor(self) -> arb:
         """What a step may contribute to a gradient, as long as second derivatives are below 2^60 times it."""
-        largest = max((float(abs(ball).mid()) for ball in self.vertices[0]), default=0.0)
-        return arb((1, self.exponent + _STEP_SLOPE)) * max(largest, 1.0)
+        # As balls: what grows without bound as the step shrinks is soon past the largest float64.
+        largest = max((abs(ball).mid() for ball in self.vertices[0]), default=arb(0))
+        return arb((1, self.exponent + _STEP_SLOPE)) * (largest if largest > 1 else arb(1))
 
 
 class Subdifferential:
@@ -221,7 +222,13 @@ def _judged(
     # What is not finite is no element of any set; the other entries are judged without it.
     judged = member & np.isfinite(got)
     if not judged.any():
-        return _verdict(computed, _exact(hull, None, got), member=member)
+        return _verdict(
+            computed,
+            _exact(hull, None, got),
+            member=member,
+            weights=(1.0,),
+            steps=(_dyadic_problem(hull.points[0]),),
+        )
     fit = _search(hull, fmt, got, judged, max_ulp)
     if fit.gap > 1.0 and not hull.axes:
         _axes(hull)

@@ -228,6 +228,9 @@ def reference(problem: Problem, fmt: Format, wanted: Wanted) -> Reference:
         return (_with_nan if problem.has_nan else _at_infinity)(problem, fmt, wanted)
     found = enclose(problem, fmt, wanted)
     undefined = {n: _endless(found.balls[n], s) for n, s in found.settled.items()}
+    if undefined["value"].all():
+        # A mean over no entries is 0/0, and so is its gradient, even if it never looks at its inputs.
+        undefined = {n: np.ones(len(u), dtype=bool) for n, u in undefined.items()}
     return Reference(
         columns=found.exact(fmt),
         undefined=undefined,
@@ -288,10 +291,12 @@ def _at_infinity(problem: Problem, fmt: Format, wanted: Wanted) -> Reference:
             rounded.setdefault(n, value)
             tie |= found.tie
             agreed[n] = agreed.get(n, True) & (value == rounded[n])
+    # Limits of sets of gradients are not judged, nor gradients of a result that has no limit itself: where a
+    # cotangent happens to be 0, or to sum to 0, the stand-ins agree about them all the same.
+    vague = tie or not agreed["value"].all()
     return Reference(
         columns={n: Exact.from_float64(np.where(agreed[n], r, np.nan)) for n, r in rounded.items()},
-        # Limits of sets of gradients are not judged.
-        undefined={n: ~a | (tie and n != "value") for n, a in agreed.items()},
+        undefined={n: ~a | (vague and n != "value") for n, a in agreed.items()},
         open={n: np.zeros(len(a), dtype=bool) for n, a in agreed.items()},
         nan_expected=np.zeros(len(rounded["value"]), dtype=bool),
         tie=False,

@@ -260,6 +260,7 @@ class Context(Algorithms):
         """max(x, lo) where the documentation states the clamp: its derivative is any from that of lo to that of x."""
         x, lo = self.const(x), self.const(lo)
         below = x <= lo
+        self.branches.append(below.truth)
         if below.truth.any() or below.undecided.any():
             self.clamped.append(below.truth | below.undecided)
         if not self.straight:

@@ -109,8 +109,8 @@ def _slopes_of_second(problem: Problem, wanted: Wanted, name: str, entry: int) -
     cotangent = exact_numbers(outer, wanted.cotangent(value.size))
     both = {**variables, **reals}
     grads = dict(zip(both, gradient(value, cotangent, list(both.values())), strict=True))
-    mixed = np.frompyfunc(lambda a, b: float((a.v.v * b.d.d).mid()), 2, 1)
-    by_direction = np.frompyfunc(lambda a, b: float((a.v.d * b.d.v).mid()), 2, 1)
+    mixed = np.frompyfunc(lambda a, b: _product(a.v.v, b.d.d), 2, 1)
+    by_direction = np.frompyfunc(lambda a, b: _product(a.v.d, b.d.v), 2, 1)
     slopes = {n: _floats(mixed(v.value, grads[n])) for n, v in both.items()}
     steps = [_floats(by_direction(v.value, grads[n])).reshape(-1) for n, v in variables.items()]
     return {**slopes, "cotangent": _floats(mixed(cotangent, value.value)), "direction": np.concatenate(steps)}
@@ -128,8 +128,13 @@ def _all_variables(m: Context, problem: Problem) -> tuple[dict[str, Variable], d
 
 
 def _rough(z: Objects, slope: Objects) -> Floats:
-    return _floats(np.frompyfunc(lambda a, b: float((a * b).mid()), 2, 1)(z, slope))
+    return _floats(np.frompyfunc(_product, 2, 1)(z, slope))
 
 
 def _rough_dual(z: Objects, slope: Objects) -> Floats:
-    return _floats(np.frompyfunc(lambda a, b: float((a.v * b.d).mid()), 2, 1)(z, slope))
+    return _floats(np.frompyfunc(lambda a, b: _product(a.v, b.d), 2, 1)(z, slope))
+
+
+def _product(z: Any, slope: Any) -> float:
+    """Roughly z * slope; a move relative to 0 is none, however steep the function is there."""
+    return 0.0 if z == 0 else float((z * slope).mid())

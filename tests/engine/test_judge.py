@@ -51,6 +51,14 @@ def test_kinds_and_severities(got: float, exact: float, kind: str, severity: str
 def test_flushed_subnormal_is_information_except_in_float16() -> None:
     assert verdict(0.0, 1e-40) == ("underflow", "info", "subnormal")
     assert verdict(0.0, 2.0**-20, F16) == ("underflow", "minor", "subnormal")
+
+
+def test_digits_of_a_subnormal_are_no_graver_than_the_flush_of_all_of_them() -> None:
+    assert verdict(3e-40, 1e-40) == ("inaccurate", "info", "subnormal")
+    assert verdict(3e-40, 0.0) == ("inaccurate", "info", "subnormal")
+    assert verdict(2.0**-19, 2.0**-20, F16) == ("inaccurate", "minor", "subnormal")
+    assert verdict(2.0**-126, 2.0**-130) == ("inaccurate", "major", "")
+    assert verdict(2.0**-130, 2.0**-125)[:2] == ("inaccurate", "major")
     assert verdict(0.0, 2.0**-12, F16) == ("underflow", "critical", "")
 
 

@@ -93,6 +93,11 @@ def test_where_gradients_grow_nothing_is_judged() -> None:
     assert judged(lambda m, x: m.sqrt(m.abs(x)), [0.0], [123.0]) == "undefined"
 
 
+def test_a_second_derivative_past_the_largest_float64_grows_too() -> None:
+    """Beside an entry of 0 that of the 1/2-norm is about 2^1900, at any distance a step away."""
+    assert judged(lambda m, x: x / m.norm(x, 0.5), [16.5, 0.0], [0.0, 0.0], order=2) == "undefined"
+
+
 def test_second_derivatives_are_not_judged_where_the_first_is_a_set() -> None:
     assert judged(lambda m, x: m.sum(m.abs(x) * x), [0.0, 1.0], [7.0, 2.0], order=2) == "outside"
     assert judged(lambda m, x: m.sum(m.abs(x)), [0.0, 1.0], [7.0, 0.0], order=2) == "undefined"

@@ -55,6 +55,20 @@ def test_the_order_of_several_infinities_makes_the_result_undefined(row: list[fl
     assert exact(softmax, row).undefined["value"].any()
 
 
+def test_where_the_value_has_no_limit_its_gradient_has_none() -> None:
+    """The cotangent (1, -1) of log_softmax gives (1, -1), whatever two numbers stand in for -inf."""
+    found = exact(lambda m, x: m.log_softmax(x), [-INF, -INF])
+    assert found.undefined["value"].all()
+    assert found.undefined["d:x"].all()
+
+
+def test_where_the_value_is_undefined_so_is_its_gradient() -> None:
+    none = np.zeros(2, dtype=bool)
+    found = exact(lambda m, x: m.sum(m.select(none, x, 0)) / m.sum(m.select(none, 1, 0)), [1.0, 2.0])
+    assert found.undefined["value"].all()
+    assert found.undefined["d:x"].all()
+
+
 def test_infinities_that_no_order_can_change_are_exact() -> None:
     found = exact(lambda m, x: m.sum(m.exp(x)), [-INF, -INF, 0.0])
     assert found.columns["value"].to_float64()[0] == 1
@@ -108,6 +122,14 @@ def test_mpmath_agrees() -> None:
     points = reference_mpmath(problem, wanted(2), 200)
     for name, column in balls.items():
         np.testing.assert_allclose(column.to_float64(), np.array(points[name], dtype=float), rtol=1e-14)
+
+
+def test_relative_moves_of_0_are_none_even_where_the_function_is_vertical() -> None:
+    problem = Problem(
+        formula=lambda m, x: m.xlogy(x, x), inputs={"x": np.array([0.0, 0.5])}, reals={}, fixed={}
+    )
+    slopes = sensitivities(problem, wanted(1), "d:x", 1)
+    np.testing.assert_array_equal(slopes["x"], [0.0, -1.0])
 
 
 @pytest.mark.parametrize("column", ["value", "d:x", "dd:x"])
