@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from gradcheck_suite.ops.record import Op
 
 
-def parse_inputs(text: str) -> float | dict[str, Any]:
-    """The number, or the inputs by name, that the argument X stands for.
+def parse_inputs(text: str) -> Any:
+    """The number, the list of numbers, or the dictionary of inputs by name, that the argument X stands for.
 
-    Numbers are decimal or hex, inf or nan; JSON writes the latter three as strings. Raises UsageError.
+    Numbers are decimal or hex, inf or nan; JSON writes the latter three as strings, and masks as true and
+    false. Raises UsageError.
     """
     if not text.startswith(("{", "[")):
         return parse_float(text)
@@ -25,8 +26,9 @@ def parse_inputs(text: str) -> float | dict[str, Any]:
         data = json.loads(text)
     except ValueError as error:
         raise UsageError(f"{text!r} is no JSON ({error}); write inputs as '{{\"input\": [1, 2]}}'") from None
-    named = data if isinstance(data, dict) else {"input": data}
-    return {name: _numbers(value, name) for name, value in named.items()}
+    if isinstance(data, dict):
+        return {name: _numbers(value, name) for name, value in data.items()}
+    return _numbers(data, "input")
 
 
 def _numbers(value: object, name: str) -> object:
@@ -34,7 +36,7 @@ def _numbers(value: object, name: str) -> object:
         return [_numbers(entry, name) for entry in value]
     if isinstance(value, str):
         return parse_float(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if not isinstance(value, int | float):
         shown = json.dumps(value)
         raise UsageError(f"{shown} of input {name!r} is no number; write decimals, or hex in quotes")
     return value

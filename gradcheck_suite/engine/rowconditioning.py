@@ -259,12 +259,17 @@ def move(
     inputs = {n: _moved(x, signs.by_name[n], step, fmt) for n, x in problem.inputs.items()}
     reals = {n: _moved(x, signs.by_name[n], step, fmt) for n, x in problem.reals.items()}
 
-    def moved(pattern: Pattern, name: str) -> Pattern:
-        s = signs.by_name[name].reshape(-1)
+    def moved(pattern: Pattern, s: Floats) -> Pattern:
         return lambda size: _moved(np.asarray(pattern(size)), np.resize(s, size), step, fmt)
 
+    # The signs of the directions of all inputs lie one after another.
+    sizes = [np.size(_numbers(x)) for x in inputs.values()]
+    seeds = np.resize(signs.by_name[DIRECTION].reshape(-1), sum(sizes))
+    parts = np.split(seeds, np.cumsum(sizes)[:-1])
     return replace(problem, inputs=inputs, reals=reals), replace(
-        wanted, cotangent=moved(wanted.cotangent, COTANGENT), direction=moved(wanted.direction, DIRECTION)
+        wanted,
+        cotangent=moved(wanted.cotangent, signs.by_name[COTANGENT].reshape(-1)),
+        directions={n: moved(wanted.direction_of(n), s) for n, s in zip(inputs, parts, strict=True)},
     )
 
 

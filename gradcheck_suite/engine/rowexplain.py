@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from gradcheck_suite.engine import rowwording as words
 from gradcheck_suite.engine import wording
@@ -26,41 +26,84 @@ from gradcheck_suite.options import Settings
 _LISTED = 16
 """Entries up to which each is listed; of longer results only the worst one."""
 
+_SHORT = 240
+"""Characters of an example in a message."""
+
 
 def sample_of(op: Op, variant: Mapping[str, Any], inputs: Mapping[str, Any], fmt: Format) -> Sample:
     """The call that a user typed: numbers and nested lists by name.
 
-    Raises UsageError for a name that the op does not have, and for lists that form no array.
+    Raises UsageError for a name that the op does not have or that is missing, and for lists that form no
+    array.
     """
     formula = list(inspect.signature(op.formula).parameters.values())[1:]
-    needed = [p.name for p in formula if p.default is p.empty and p.name not in variant]
+    optional = {p.name for p in formula if p.default is not p.empty}
+    needed = tuple(p.name for p in formula if p.name not in {*optional, *variant})
     known = tuple(dict.fromkeys([*op.inputs, *op.extras, *needed]))
     for name in inputs:
         if name not in known:
             raise UsageError(f"{op.name} has no input {name!r}. {suggest(name, known)}")
-    missing = [n for n in known if n not in inputs]
+    models = _models(op, variant, fmt)
+    missing = [n for n in known if n not in inputs and n not in optional]
     if missing:
-        raise UsageError(f"{op.name} needs the input {missing[0]!r} too; write all inputs as JSON.")
-    arrays = {n: _array(n, value) for n, value in inputs.items()}
-    named = {n: round_to(arrays[n].astype(np.float64), fmt) for n in op.inputs}
-    rest = {
-        n: x if x.dtype == np.int64 else round_to(x, fmt) for n, x in arrays.items() if n not in op.inputs
-    }
-    return Sample(inputs=named, extra=rest, label="the call")
+        raise UsageError(f"{op.name} needs the input {missing[0]!r} too{_example(models)}")
+    named = {n: round_to(_array(n, inputs[n], 0.0), fmt) for n in op.inputs}
+    rest = {n: _array(n, x, _model(n, models)) for n, x in inputs.items() if n not in op.inputs}
+    return Sample(
+        inputs=named,
+        extra={n: round_to(x, fmt) if _is_float(x) else x for n, x in rest.items()},
+        label="the call",
+    )
 
 
-def _array(name: str, value: Any) -> npt.NDArray[Any]:
+def _models(op: Op, variant: Mapping[str, Any], fmt: Format) -> list[Sample]:
+    """Calls that the op states itself: they show what its arguments look like."""
+    assert op.samples is not None
+    return list(op.samples(op.params(variant), fmt, budget="quick", seed=0))
+
+
+def _model(name: str, models: Sequence[Sample]) -> Any:
+    return next((s.extra[name] for s in models if name in s.extra), 0)
+
+
+def _example(models: Sequence[Sample]) -> str:
+    """One of the shorter calls that have more than one entry, as a user would type it."""
+    calls = [{**s.inputs, **s.extra} for s in models if "ordinary" in s.label or "batch" in s.label]
+    texts = sorted(
+        (json.dumps({n: np.asarray(x).tolist() for n, x in call.items()}) for call in calls), key=len
+    )
+    return f"; write all inputs as JSON, such as '{texts[0]}'" if texts and len(texts[0]) < _SHORT else ""
+
+
+def _array(name: str, value: Any, model: Any) -> Any:
+    """The array of an argument that looks like `model`: numbers of the dtype, whole numbers, or true and false."""
     try:
         array = np.array(value)
     except ValueError:
         raise UsageError(
             f"the lists of input {name!r} have different lengths: write rows of one length."
         ) from None
-    return array.astype(np.int64 if array.dtype.kind in "iub" else np.float64)
+    if array.dtype == bool:
+        if isinstance(model, float):
+            raise UsageError(f"input {name!r} takes numbers, not true and false")
+        return array
+    if _is_float(model) or np.asarray(model).dtype == bool:
+        return array.astype(np.float64)
+    if (array != np.round(array)).any():
+        raise UsageError(f"input {name!r} takes whole numbers, not {value!r}")
+    return array.astype(np.int64) if isinstance(model, np.ndarray) else array.astype(np.int64).item()
+
+
+def _is_float(value: Any) -> bool:
+    return bool(np.asarray(value).dtype.kind == "f")
 
 
 def explain_sample(case: Case, sample: Sample, settings: Settings) -> Iterator[Explanation]:
-    """Every column of a direction at one call; one explanation where torch refuses or raises."""
+    """Every column of a direction at one call; one explanation where torch refuses or raises.
+
+    Raises UsageError for a call that an op of torch, or its definition, does not take.
+    """
+    _check(case, sample, settings)
     subject = RowSubject(case.op, case.variant, case.dtype, case.order, settings, samples=(sample,))
     inputs = {n: np.asarray(x).tolist() for n, x in (*sample.inputs.items(), *sample.extra.items())}
     try:
@@ -72,6 +115,23 @@ def explain_sample(case: Case, sample: Sample, settings: Settings) -> Iterator[E
         return
     for column, wrt in columns_of(case):
         yield _explained(case, subject, column, wrt, inputs, settings)
+
+
+def _check(case: Case, sample: Sample, settings: Settings) -> None:
+    """What an op of torch refuses to compute at all is a mistake in what was typed, not a defect."""
+    forward = RowSubject(case.op, case.variant, case.dtype, 0, settings, samples=(sample,))
+    try:
+        size = len(forward.called(0).columns["value"])
+    except (Unsupported, Raised) as error:
+        if case.op.custom or isinstance(error, Unsupported):
+            return
+        raise UsageError(f"{case.op.callable_name} does not take these inputs: {error}") from None
+    if not size:
+        raise UsageError(f"{case.op.name} gives no number for these inputs")
+    try:
+        forward.reference(0)
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise UsageError(f"the definition of {case.op.name} does not cover these inputs: {error}") from None
 
 
 def _explained(

@@ -11,6 +11,7 @@ problem.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -80,11 +81,16 @@ class Problem:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """Which columns: order 0 is the value, 1 adds gradients for `cotangent`, 2 their derivatives along
-    `direction`."""
+    `direction`; `directions` has those of inputs that move along one of their own."""
 
     order: int
     cotangent: Pattern
     direction: Pattern
+    directions: Mapping[str, Pattern] = dataclasses.field(default_factory=dict)
+
+    def direction_of(self, name: str) -> Pattern:
+        """The direction along which an input moves."""
+        return self.directions.get(name, self.direction)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +172,7 @@ def _with_second(problem: Problem, field: Any, wanted: Wanted) -> tuple[dict[str
     variables = {}
     for n, x in problem.inputs.items():
         v = exact_numbers(field, x)
-        d = exact_numbers(field, wanted.direction(v.size)).reshape(v.shape)
+        d = exact_numbers(field, wanted.direction_of(n)(v.size)).reshape(v.shape)
         variables[n] = Variable(dual, elementwise(Dual, v, d))
     value = outputs(problem, m, variables)
     grads = gradient(value, exact_numbers(dual, wanted.cotangent(value.size)), list(variables.values()))

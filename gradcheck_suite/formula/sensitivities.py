@@ -100,7 +100,7 @@ def _slopes_of_second(problem: Problem, wanted: Wanted, name: str, entry: int) -
     variables, reals = _all_variables(m, problem)
     for n, x in problem.inputs.items():
         v = exact_numbers(ARB, x).reshape(-1)
-        along = exact_numbers(ARB, wanted.direction(v.size))
+        along = exact_numbers(ARB, wanted.direction_of(n)(v.size))
         axis = [inner.one if n == name and i == entry else inner.zero for i in range(v.size)]
         seed = np.empty(v.size, dtype=object)
         seed[:] = [Dual(Dual(a, d), e) for a, d, e in zip(v, along, axis, strict=True)]

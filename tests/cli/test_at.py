@@ -8,8 +8,11 @@ from tests.cli.conftest import Call
 def block(out: str, heading: str) -> dict[str, str]:
     """The lines below a heading as a dictionary of their first word."""
     _, _, rest = out.partition(f"\n{heading}\n")
-    lines = rest.partition("\n\n")[0].splitlines()
-    return {line.split()[0]: line.split(maxsplit=1)[1] for line in lines}
+    found: dict[str, str] = {}
+    for line in rest.partition("\n\n")[0].splitlines():
+        word, _, text = line.strip().partition(" ")
+        found.setdefault(word, text.strip())
+    return found
 
 
 def test_a_lost_gradient_is_named(call: Call) -> None:
@@ -60,6 +63,29 @@ def test_directions_are_chosen(call: Call) -> None:
     assert "backward" not in out
 
 
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("softmax", "[0, 0.125, 30.0625, -17.5]", "--dtype", "float64"),
+        ("sigmoid", "40"),
+        ("cross_entropy", '{"input": [[16.6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]], "target": [0]}'),
+    ],
+)
+def test_lines_fit_80_columns(call: Call, argv: tuple[str, ...]) -> None:
+    code, out, _ = call("at", *argv)
+    assert code == 0
+    assert max(map(len, out.splitlines())) <= 80
+    assert "finding: " in out
+
+
+def test_an_entry_that_fails_is_marked_and_the_worst_one_has_all_digits(call: Call) -> None:
+    _, out, _ = call("at", "log_softmax", "[16.5, 0]", "--directions", "forward")
+    first, second = (line for line in out.splitlines() if line.startswith("  ["))
+    assert first.endswith("!")
+    assert not second.endswith("!")
+    assert block(out, "forward")["exact"].startswith("-6.8256031433905731")
+
+
 @pytest.mark.parametrize(("fail_on", "expected"), [("critical", 1), ("minor", 1), ("never", 0)])
 def test_fail_on_decides_the_exit_code(call: Call, fail_on: str, expected: int) -> None:
     assert call("at", "sigmoid", "40", "--dtype=float64", "--fail-on", fail_on)[0] == expected
@@ -77,7 +103,9 @@ def test_fail_on_decides_the_exit_code(call: Call, fail_on: str, expected: int) 
         (("at", "softplus", "1", "--set", "beta"), "--set beta: write NAME=VALUE"),
         (("at", "softplus", "1", "--set", "beta=much"), "--set beta=much: a number is needed"),
         (("at", "gelu", "1", "--set", "approximate=tahn"), "did you mean 'tanh'"),
-        (("at", "relu", '{"inptu": 1}'), "needs the input 'input' too"),
+        (("at", "relu", '{"inptu": 1}'), "did you mean 'input'"),
+        (("at", "prelu", "1"), "prelu needs the input 'weight' too; write all inputs as JSON, such as '{"),
+        (("at", "mse_loss", '{"input": [1], "target": [2]}'), "--set reduction=mean takes lists"),
         (("at", "relu", '{"input": 1, "target": 2}'), "relu has no input 'target'"),
         (("at", "relu", '{"input": [1, 2]}'), "relu is judged at one number"),
         (("at", "relu", '{"input": true}'), "true of input 'input' is no number"),

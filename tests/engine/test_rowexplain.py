@@ -46,6 +46,24 @@ def test_several_inputs_have_a_gradient_each() -> None:
     assert all(e.verdict == "ok" for e in found)
 
 
+def test_masks_are_true_and_false_and_may_be_left_out() -> None:
+    inputs = {"query": [[1.0, 2.0]], "key": [[1, 0], [0, 1]], "value": [[1, 2], [3, 4]]}
+    plain, *_ = explained("scaled_dot_product_attention", inputs)
+    masked, *_ = explained("scaled_dot_product_attention", {**inputs, "attn_mask": [[True, False]]})
+    assert plain.entries[0].exact.startswith("2.339523098653")
+    assert masked.entries[0].exact == "1.0"
+
+
+def test_whole_weights_are_numbers_of_the_dtype() -> None:
+    forward, _ = explained("cross_entropy", {"input": [1, 2], "target": 0, "weight": [1, 3]})
+    assert forward.verdict == "ok"
+
+
+def test_nothing_to_judge_is_said() -> None:
+    with pytest.raises(UsageError, match="softmax gives no number for these inputs"):
+        explained("softmax", {"input": []})
+
+
 def test_an_undefined_result_is_told_as_such() -> None:
     forward, _ = explained("softmax", {"input": [float("inf"), float("inf")]})
     assert forward.verdict == "undefined"
@@ -62,6 +80,12 @@ def test_a_refused_dtype_is_no_finding() -> None:
         ({"input": [[1, 2]]}, "needs the input 'target' too"),
         ({"input": [[1, 2]], "targt": [0]}, "did you mean 'target'"),
         ({"input": [[1, 2], [1]], "target": [0]}, "different lengths"),
+        ({"inputs": [1, 2], "target": 0}, "no input 'inputs'. did you mean 'input'"),
+        ({"input": [1, 2]}, r"such as '{\"input\": \[1.0, -0.5, 2.0\], \"target\": 1}'"),
+        ({"input": [1, 2], "target": 0.5}, "'target' takes whole numbers, not 0.5"),
+        ({"input": [1, 2], "target": 2}, "does not take these inputs: IndexError: Target 2 is out of bounds"),
+        ({"input": [1, 2], "target": -1}, "Target -1 is out of bounds"),
+        ({"input": [[1, 2]] * 3, "target": [0, 1]}, "does not take these inputs: ValueError"),
     ],
 )
 def test_mistakes_name_the_remedy(inputs: dict[str, Any], words: str) -> None:

@@ -15,7 +15,10 @@ import pytest
 import torch
 
 from gradcheck_suite.engine import Case, run_case
+from gradcheck_suite.engine.rowconditioning import COTANGENT, DIRECTION, Signs, move
 from gradcheck_suite.engine.rowconfirm import confirm_entry
+from gradcheck_suite.floats import format_of
+from gradcheck_suite.formula.arrays import Problem, Wanted
 from gradcheck_suite.formula.context import Context
 from gradcheck_suite.formula.tape import Array
 from gradcheck_suite.ops.declare import make_op
@@ -226,6 +229,44 @@ def test_reproducers_run_with_torch_alone(
         want = finding.witness.got
         expected = float.fromhex(want) if "0x" in want else float(want)
         assert got == expected or (np.isnan(got) and np.isnan(expected)), finding.message
+
+
+def test_the_direction_of_every_input_moves_by_its_own_signs() -> None:
+    """f = x y along (u, v): the second derivative by x is v, to which the signs of x's direction mean nothing."""
+    problem = Problem(
+        formula=lambda m, x, y: m.sum(x * y),
+        inputs={"x": np.array([1.0, 2.0]), "y": np.array([3.0, 5.0])},
+        reals={},
+        fixed={},
+    )
+    wanted = Wanted(order=2, cotangent=np.ones, direction=np.ones)
+    signs = Signs(
+        {n: np.ones(2) for n in "xy"} | {COTANGENT: np.ones(1), DIRECTION: np.array([1.0, 1.0, -1.0, 1.0])}
+    )
+    _, moved = move(problem, wanted, signs, format_of("float32"), 8.0)
+    own = {n: np.asarray(moved.direction_of(n)(2), dtype=float) - 1 for n in "xy"}
+    assert (own["x"] > 0).tolist() == [True, True]
+    assert (own["y"] > 0).tolist() == [False, True]
+
+
+def test_second_derivatives_beside_a_clamp_behind_which_the_first_is_a_set_are_excused() -> None:
+    """The 1-norm of (0, -eps, 0) has a kink in its zeros, unless eps takes its place."""
+    variant = {"p": 1.0}
+    op = at_variant(registry().get("normalize"), variant)
+    stated = op.samples
+    assert stated is not None
+
+    def chosen(*arguments: Any, **options: Any) -> list[Sample]:
+        return [s for s in stated(*arguments, **options) if "a norm beside eps" in s.label]
+
+    case = Case(
+        op=dataclasses.replace(op, samples=chosen),
+        variant=variant,
+        dtype="float32",
+        direction="double-backward",
+    )
+    (result,) = run_case(case, Settings())
+    assert serious(result) == []
 
 
 QUIET = [
