@@ -31,11 +31,10 @@ _INNER = 64
 _THIRD = 0.34567
 # Fractions of a unit that a move is drawn in. A part of it more, and no whole number of periods is ever moved by.
 _MOVE_BITS, _PRIME = 20, 1_000_003
-# The part of its width by which a range of random moves is taken to be too small.
-_SPARE = 16
-
-# Enough for the product of a binary64 number and the factor of any move.
-_EXACT_BITS = 2048
+# Of random moves, how many are tried at once, and which of the largest results is set against the largest.
+_AT_ONCE, _APART = 16, 3
+# Enough for a binary64 number moved in any way.
+_EXACT_BITS = 4096
 
 Move = tuple[float, ...]
 """By how many units of roundoff each input and parameter is moved."""
@@ -87,9 +86,7 @@ def excused(
     # An end point says little of what lies between: a wave has another phase there, and behind a jump the other
     # branch is seen from afar.
     inner = _inner(len(inputs) + len(reals))
-    several = found.leaps() | found.widened_by(inner[0])
-    found.widen(inner, only=several)
-    found.spread(several)
+    found.sample(inner, found.leaps() | found.widened_by(inner[0]))
     return found.inside
 
 
@@ -131,18 +128,36 @@ class _Ranges:
             inside: Bools = self.movable & (self.computed >= below) & (self.computed <= above)
         return inside
 
-    def widen(self, moves: Sequence[Move], only: Bools | None = None) -> None:
+    def widen(self, moves: Sequence[Move]) -> None:
         """Take in the results of some moves, many of them in one evaluation where there are few points."""
         rest = list(moves)
         while rest:
-            where = np.flatnonzero(self.movable & ~self.inside & (True if only is None else only))
+            where = np.flatnonzero(self.movable & ~self.inside)
             if not len(where):
                 return
             # What is inside already needs no more of them.
             now, rest = rest[: max(_BATCH // len(where), 1)], rest[max(_BATCH // len(where), 1) :]
-            for value in self._at(where, now):
-                self.lowest[where] = np.fmin(self.lowest[where], value)
-                self.highest[where] = np.fmax(self.highest[where], value)
+            self._take(where, np.array(self._at(where, now)))
+
+    def sample(self, moves: Sequence[Move], only: Bools) -> None:
+        """Take in moves at random; beyond results that the corners do not show also as much as the largest lie
+        apart: the next would be larger, as the crest of a wave is, but hardly the edge of a jump.
+        """
+        seen: list[Floats] = []
+        where = np.flatnonzero(self.movable & ~self.inside & only)
+        corners = np.array(self._ends())
+        for start in range(0, len(moves), _AT_ONCE):
+            if not len(where):
+                return
+            seen += self._at(where, moves[start : start + _AT_ONCE])
+            self._take(where, _beyond(np.sort(seen, axis=0), corners[:, where]))
+            left = ~self.inside[where]
+            where, seen = where[left], [value[left] for value in seen]
+
+    def _take(self, where: npt.NDArray[np.int64], values: Floats) -> None:
+        """Widen the ranges of some points to results, one row a move."""
+        self.lowest[where] = np.fmin(self.lowest[where], np.fmin.reduce(values))
+        self.highest[where] = np.fmax(self.highest[where], np.fmax.reduce(values))
 
     def leaps(self) -> Bools:
         """The points whose range is too wide for a smooth function: the ends lie on two branches."""
@@ -161,12 +176,6 @@ class _Ranges:
                 out[where] |= (value < ends[0]) | (value > ends[1])
         return out
 
-    def spread(self, only: Bools) -> None:
-        """Add to ranges that random moves have only sampled: a wave hardly shows its crest."""
-        with np.errstate(invalid="ignore", over="ignore"):
-            spare = np.where(only, (self.highest - self.lowest) / _SPARE, 0.0)
-            self.lowest, self.highest = self.lowest - spare, self.highest + spare
-
     def _ends(self) -> tuple[Floats, Floats]:
         return widened(self.lowest, self.highest, units() * self.fmt.unit_roundoff, self.fmt)
 
@@ -178,7 +187,10 @@ class _Ranges:
 
     def _covered(self, column: MovedColumn, where: npt.NDArray[np.int64], move: Move) -> Floats:
         (x,) = self.inputs.values()
-        value, known = column.at(x[where] * (1 + move[0] * self.fmt.unit_roundoff), move[1:])
+        here, unit = x[where], self.fmt.smallest_subnormal
+        tiny = _subnormal(here, self.fmt)
+        moved = np.where(tiny, here + move[0] * unit / 2, here * (1 + move[0] * self.fmt.unit_roundoff))
+        value, known = column.at(moved, move[1:])
         rest = np.flatnonzero(~known)
         if len(rest):
             value[rest] = self._by_balls(where[rest], [move])[0]
@@ -188,7 +200,7 @@ class _Ranges:
         quantities = {n: x[where] for n, x in self.inputs.items()}
         quantities |= {n: np.full(len(where), v) for n, v in self.reals.items()}
         moved = {
-            n: np.concatenate([_moved(x, factor(move[i], self.fmt)) for move in moves])
+            n: np.concatenate([_moved(x, move[i], self.fmt) for move in moves])
             for i, (n, x) in enumerate(quantities.items())
         }
         return [part for column in self._columns(moved) for part in np.split(column, len(moves))]
@@ -234,9 +246,34 @@ def _patterns(quantities: int) -> Iterator[Move]:
     yield from (tuple(float(s * units()) for s in pattern) for pattern in signs)
 
 
-def _moved(x: Floats, factor: tuple[int, int]) -> Objects:
+def _moved(x: Floats, move: float, fmt: Format) -> Objects:
+    """Exact numbers, each moved by its rounding times `move`: u times itself, of a subnormal half a unit."""
+    whole, exponent = factor(move, fmt)
+    half = arb((whole - (1 << -exponent), exponent + fmt.precision + fmt.ulp_exponent_min - 1))
     with ARB.precision(_EXACT_BITS):
-        return np.asarray(x.astype(object) * arb(factor), dtype=object)
+        exact = x.astype(object)
+        moved = np.asarray(exact * arb((whole, exponent)), dtype=object)
+        tiny = np.flatnonzero(_subnormal(x, fmt))
+        moved[tiny] = exact[tiny] + half
+    return moved
+
+
+def _subnormal(x: Floats, fmt: Format) -> Bools:
+    return np.asarray((x != 0) & (np.abs(x) < fmt.smallest_normal), dtype=bool)
+
+
+def _beyond(values: Floats, known: Floats) -> Floats:
+    """Of sorted rows (NaN last) the first and the last; where these exceed the known ends, each is moved outwards
+    as far as a few more lie behind it.
+    """
+    last = np.maximum(np.count_nonzero(~np.isnan(values), axis=0) - 1, 0)
+    index = np.arange(values.shape[1])
+    ends = np.array([values[0], values[last, index]])
+    behind = [values[np.minimum(_APART, last), index], values[np.maximum(last - _APART, 0), index]]
+    with np.errstate(invalid="ignore", over="ignore"):
+        moved = ends + (ends - behind)
+        fresh = np.array([ends[0] < known[0], ends[1] > known[1]])
+    return np.where(fresh & np.isfinite(moved), moved, ends)
 
 
 def moved_real(value: float, move: float, fmt: Format) -> tuple[int, int]:

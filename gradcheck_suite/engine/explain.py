@@ -12,12 +12,13 @@ from gradcheck_suite.engine.calls import Raised, Unsupported
 from gradcheck_suite.engine.cases import Case
 from gradcheck_suite.engine.explanation import Explanation, unjudged, verdict_of
 from gradcheck_suite.engine.judge import KINDS, REASONS, SEVERITIES
-from gradcheck_suite.engine.pointwise import Subject
+from gradcheck_suite.engine.pointwise import Judged, Subject
 from gradcheck_suite.engine.rowexplain import explain_sample, sample_of
 from gradcheck_suite.engine.rowrun import columns_of
 from gradcheck_suite.engine.run import CaseRunner
 from gradcheck_suite.errors import UsageError, suggest
 from gradcheck_suite.floats import format_of, round_to
+from gradcheck_suite.formula.points import Points
 from gradcheck_suite.ops.record import Op
 from gradcheck_suite.ops.variants import TENSOR, at_variant
 from gradcheck_suite.options import Settings
@@ -86,20 +87,34 @@ def _one(
     v = judged.verdicts
     verdict = verdict_of(v, points.undefined[column])
     kind = KINDS[v.kind[0]] or None
+    if kind is None and column == "value" and points.nan_expected[0]:
+        verdict = "ok"
     got = float(judged.computed[0])
     return Explanation(
         direction=case.direction,
         wrt=wrt,
         inputs=inputs,
         got=got,
-        exact=witness.exact,
-        ulp=float(v.ulp[0]),
+        exact=_exact(points, judged, column, witness.exact),
+        ulp=None if np.isnan(v.ulp[0]) else float(v.ulp[0]),
         condition=_condition(points, point, column),
         verdict=verdict,
         kind=kind,
         severity=SEVERITIES[v.severity[0]] or None,
-        sentence=_sentence(case, kind, verdict, v, inputs, got, witness),
+        sentence=_sentence(case, wrt, kind, verdict, v, inputs, got, witness),
     )
+
+
+def _exact(points: Points, judged: Judged, column: str, nearest: str) -> str:
+    """The exact value as a person reads it: of a set its ends, of what is not defined the word."""
+    if points.nan_expected[0] and column == "value":
+        return "nan, for the input is"
+    if points.undefined[column][0]:
+        return "undefined"
+    low, high = (float(end.to_float64()[0]) for end in (judged.lower, judged.upper))
+    if not judged.tie[0] or low == high:
+        return nearest
+    return f"a kink: any number from {wording.decimal(low)} to {wording.decimal(high)}"
 
 
 def _condition(points: Any, point: Mapping[str, Any], column: str) -> float | None:
@@ -118,7 +133,14 @@ def _condition(points: Any, point: Mapping[str, Any], column: str) -> float | No
 
 
 def _sentence(
-    case: Case, kind: str | None, verdict: str, v: Any, inputs: dict[str, float], got: float, w: Any
+    case: Case,
+    wrt: str | None,
+    kind: str | None,
+    verdict: str,
+    v: Any,
+    inputs: dict[str, float],
+    got: float,
+    w: Any,
 ) -> str:
     what = wording.quantity(case.direction)
     if kind is None:
@@ -136,6 +158,7 @@ def _sentence(
         got=got,
         exact=w.exact,
         ulp=w.ulp,
+        wrt=wrt if len(case.op.inputs) > 1 else None,
     )
     reason = REASONS[v.reason[0]]
     return f"{text} Excused: {reason}." if verdict == "excused" else text

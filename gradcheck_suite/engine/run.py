@@ -242,6 +242,7 @@ class CaseRunner:
             got=float(judged.computed[i]),
             exact=witness.exact,
             ulp=witness.ulp,
+            wrt=self.wrt if len(self.case.op.inputs) > 1 else None,
             path=path,
             vector=None if path == "vector" else self._on_the_vector_path(judged, i),
         )

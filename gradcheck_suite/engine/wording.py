@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 
 from gradcheck_suite.engine.paths import shown
 from gradcheck_suite.floats import hex_of
@@ -57,19 +58,22 @@ def sentence(
     got: float,
     exact: str,
     ulp: float,
+    wrt: str | None = None,
     path: str = "vector",
     vector: float | None = None,
 ) -> str:
-    """One sentence that names the op, dtype, input, computed and exact value.
+    """One sentence that names the op, dtype, input, computed and exact value, of several gradients also which.
 
     On a path other than the vector path a second one says what that computes (`vector`).
     """
     where = ", ".join(f"{n} = {_both(x)}" for n, x in point.items())
     size = "" if ulp == float("inf") else f", {ulp:.6g} ULP"
     way = "" if path == "vector" else f" on the {shown(path)} path"
+    what = quantity(direction) + (f" with respect to {wrt}" if wrt else "")
+    nearest = "its nearest element is" if kind == "tie" else "exact is"
     text = (
-        f"{label} {dtype}: the {quantity(direction)} {failure(kind)}{way}: at {where} "
-        f"torch computes {decimal(got)}, exact is {shorter(exact)}{size}."
+        f"{label} {dtype}: the {what} {failure(kind)}{way}: at {where} "
+        f"torch computes {decimal(got)}, {nearest} {shorter(exact)}{size}."
     )
     return text if vector is None else f"{text} On the vector path it computes {decimal(vector)}."
 
@@ -80,7 +84,13 @@ def _both(value: float) -> str:
     return decimal(value) if plain else f"{decimal(value)} ({hexadecimal(value)})"
 
 
-def shorter(exact: str, digits: int = 17) -> str:
-    """A 25-digit decimal cut to what a float64 could show."""
+def shorter(exact: str, digits: int = 18) -> str:
+    """A 25-digit decimal rounded to what a float64 could show, and one digit more."""
+    number = Decimal(exact)
+    if not number.is_finite() or len(number.as_tuple().digits) <= digits:
+        return exact
     mantissa, mark, exponent = exact.partition("e")
-    return mantissa[: digits + 2] + mark + exponent
+    whole = Decimal(mantissa)
+    places = max(digits - 1 - whole.adjusted(), 0)
+    text = f"{whole:.{places}f}"
+    return (text.rstrip("0").rstrip(".") if "." in text else text) + mark + exponent

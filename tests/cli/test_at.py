@@ -119,3 +119,29 @@ def test_mistakes_are_one_sentence(call: Call, argv: tuple[str, ...], sentence: 
     assert err.startswith("gradcheck: error: ")
     assert sentence in err
     assert err.count("\n") == 1
+
+
+def test_of_a_set_of_gradients_the_ends_are_shown(call: Call) -> None:
+    """Beside a computed 1 an exact 0 with an error of 0 would puzzle anyone."""
+    _, out, _ = call("at", "margin_ranking_loss", '{"input1": 0.5, "input2": 0.5, "target": 1}')
+    gradient = block(out, "backward with respect to input2")
+    assert gradient["exact"] == "a kink: any number from 0 to 1"
+    assert gradient["error"] == "0 ULP"
+
+
+def test_what_is_not_defined_has_no_exact_value_and_no_error(call: Call) -> None:
+    _, out, _ = call("at", "leaky_relu", "-inf", "--set", "negative_slope=0")
+    value = block(out, "forward")
+    assert (value["exact"], value["verdict"]) == ("undefined", "undefined")
+    assert "error" not in value
+
+
+def test_nan_in_and_nan_out_is_right(call: Call) -> None:
+    _, out, _ = call("at", "gelu", "nan")
+    assert block(out, "forward")["verdict"] == "ok"
+    assert block(out, "backward with respect to input")["verdict"] == "undefined"
+
+
+def test_a_sentence_says_which_gradient(call: Call) -> None:
+    _, out, _ = call("at", "binary_cross_entropy", '{"input": 0, "target": 1}')
+    assert "the gradient with respect to target overflows: at input = 0, target = 1" in out

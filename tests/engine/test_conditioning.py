@@ -158,3 +158,25 @@ def test_covers_excuse_the_same_points_as_balls(
     assert by_balls.any()
     assert not by_balls.all()
     np.testing.assert_array_equal(inside(True), by_balls)
+
+
+def test_a_jump_nearby_excuses_nothing_beyond_its_branches() -> None:
+    """At 0.9, a quarter of an ulp past the jump, 0 and 0.729 are in range, and nothing above."""
+    call = lambda x, *, level: torch.where(x > 1 - level, 0, x * x * x * 1.01)  # noqa: E731
+    op = toy(call, cut, variants=[{"level": 0.1}], variants_only=True, landmarks=lambda p: (0.9,))
+    subject = Subject(op, {"level": 0.1}, "float64", 1, Settings())
+    x = np.array([0.9])
+    judged = subject.judge_column(x, np.array([0.729 * 1.01]), subject.exact(x, 1), "value")
+    assert SEVERITIES[judged.verdicts.severity[0]] == "major"
+    judged = subject.judge_column(x, np.array([0.729]), subject.exact(x, 1), "value")
+    assert REASONS[judged.verdicts.reason[0]] == "ill-conditioned"
+
+
+def test_a_subnormal_input_is_rounded_absolutely() -> None:
+    """5 times the smallest subnormal may stand for anything from 1 to 9 of them; 40 for 36 to 44."""
+    subject = Subject(toy(lambda x: x, lambda m, x: m.log(x)), {}, "float32", 1, Settings())
+    unit = 2.0**-149
+    for x, got, reason in ((5, 2, "ill-conditioned"), (40, 37, "ill-conditioned"), (40, 30, "")):
+        at = np.array([x * unit])
+        judged = subject.judge_column(at, np.log([got * unit]), subject.exact(at, 1), "value")
+        assert REASONS[judged.verdicts.reason[0]] == reason

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from gradcheck_suite.engine.wording import decimal, hexadecimal, sentence
+from gradcheck_suite.engine.wording import decimal, hexadecimal, sentence, shorter
 
 
 @pytest.mark.parametrize(
@@ -46,5 +46,32 @@ def test_a_sentence_names_op_dtype_input_computed_and_exact() -> None:
     )  # fmt: skip
     assert text == (
         "sigmoid float64: the gradient underflows: at input = 40 (0x1.4p+5), cotangent = -0 torch computes 0, "
-        "exact is 4.24835425529158899e-18, 5.51468e+15 ULP."
+        "exact is 4.248354255291589e-18, 5.51468e+15 ULP."
     )
+
+
+@pytest.mark.parametrize(
+    ("exact", "text"),
+    [
+        ("4.248354255291588959232207e-18", "4.24835425529158896e-18"),
+        ("0.1000000014901161193847656", "0.100000001490116119"),
+        ("-0.00001234567890123456789012345", "-0.0000123456789012345679"),
+        ("65541.00000000000000000000049", "65541"),
+        ("1.0", "1.0"),
+        ("0.0", "0.0"),
+        ("-inf", "-inf"),
+        ("nan", "nan"),
+    ],
+)
+def test_exact_values_are_rounded_not_cut(exact: str, text: str) -> None:
+    assert shorter(exact) == text
+
+
+def test_outside_a_set_its_nearest_element_is_stated() -> None:
+    text = sentence(
+        "relu", "float32", "backward", kind="tie", point={"x": 0.0}, got=2.0, exact="1.0", ulp=8e6, wrt="x"
+    )
+    assert (
+        "the gradient with respect to x lies outside the subdifferential: at x = 0 torch computes 2" in text
+    )
+    assert "its nearest element is 1.0" in text
