@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gradcheck_suite.reporters import regions
+from gradcheck_suite.reporters.distribution import shares
 from gradcheck_suite.reporters.summary import LEVELS, Cell, Row
 from gradcheck_suite.reporters.templating import template
 from gradcheck_suite.results import Result
@@ -61,4 +62,5 @@ def _case(row: Row, result: Result, cards: int, baselined: bool) -> str:
         cards=grave[:cards],
         remarks=[f for f in findings if f.severity == "info"],
         baselined=baselined,
+        shares=shares(result.histogram) if result.histogram else (),
     )

@@ -362,3 +362,10 @@ def test_it_prints_on_light_ground_with_every_op(browser: Browser, page: Path) -
         assert shown(browser, "#filters, #theme, .copy") == []
     finally:
         browser.call("Emulation.setEmulatedMedia", media="")
+
+
+def test_an_op_opens_on_the_variant_that_most_programs_use(browser: Browser, page: Path) -> None:
+    browser.open(page, fragment(op="softplus"))
+    opened(browser)
+    assert browser.evaluate("document.querySelector('#variants select').selectedIndex") == 0
+    assert browser.evaluate("document.querySelector('[aria-current]').dataset.place").startswith("float32 ")

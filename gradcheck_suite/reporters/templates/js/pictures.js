@@ -299,27 +299,27 @@ function drawMap(box, grid) {
   });
   figure.append(element("figcaption", {}, element("b", { textContent: `${grid.yProbe} (up) against ${grid.xProbe} (right)` }), ...key));
   box.append(figure);
-  const left = 66, side = Math.min((Math.max(240, figure.clientWidth - 26) - left - 8) / across, 420 / down);
-  const { node } = canvas(figure, down * side + 34), px = (i) => left + i * side, py = (j) => 6 + (down - 1 - j) * side;
+  const left = 66, side = Math.min((Math.max(240, figure.clientWidth - 26) - left - 8) / across, Math.max(12, 420 / down)), tall = Math.max(side, Math.min(18, 420 / down));
+  const { node } = canvas(figure, down * tall + 34), px = (i) => left + i * side, py = (j) => 6 + (down - 1 - j) * tall;
   for (let j = 0; j < down; j++) {
     for (let i = 0, k; i < across; i = k) { // neighbours of one class make one rectangle
       const word = grid.kind[j * across + i];
       for (k = i + 1; k < across && grid.kind[j * across + k] === word;) k++;
-      svg("path", { class: "cell " + (mapLevels[grid.words[word]] || "critical"), d: `M${px(i)} ${py(j)}H${px(k)}v${side}H${px(i)}z` }, node);
+      svg("path", { class: "cell " + (mapLevels[grid.words[word]] || "critical"), d: `M${px(i)} ${py(j)}H${px(k)}v${tall}H${px(i)}z` }, node);
     }
   }
   const spread = (count, room) => [...Array(count).keys()].filter((i) => i % Math.ceil(count / room) === 0);
-  for (const i of spread(across, Math.max(2, across * side / 70))) svg("text", { x: px(i + 0.5), y: down * side + 22, "text-anchor": "middle" }, node, decimal(number(grid.x[i]), 2));
-  for (const j of spread(down, 10)) svg("text", { x: left - 6, y: py(j) + side / 2 + 4, "text-anchor": "end" }, node, decimal(number(grid.y[j]), 2));
+  for (const i of spread(across, Math.max(2, across * side / 70))) svg("text", { x: px(i + 0.5), y: down * tall + 22, "text-anchor": "middle" }, node, decimal(number(grid.x[i]), 2));
+  for (const j of spread(down, 10)) svg("text", { x: left - 6, y: py(j) + tall / 2 + 4, "text-anchor": "end" }, node, decimal(number(grid.y[j]), 2));
   const cursor = new Cursor(across * down, (cell) => [
     [grid.xProbe, decimal(number(grid.x[cell % across]))], [grid.yProbe, decimal(number(grid.y[Math.floor(cell / across)]))], ["class", grid.words[grid.kind[cell]] || "ok"],
     ["error", grid.ulp[cell] === null ? "not judged" : decimal(number(grid.ulp[cell]), 3) + " ULP"],
   ]);
-  const frame = svg("rect", { class: "cursor frame", width: side, height: side }, node);
+  const frame = svg("rect", { class: "cursor frame", width: side, height: tall }, node);
   cursor.listen(figure, (cell) => frame.setAttribute("transform", `translate(${px(cell % across)} ${py(Math.floor(cell / across))})`));
   const within = (value, count) => Math.max(0, Math.min(count - 1, Math.floor(value)));
   const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: across, ArrowDown: -across };
-  steer(figure, node, cursor, `cursor over the map of ${grid.yProbe} against ${grid.xProbe}`, (x, y) => within(down - (y - 6) / side, down) * across + within((x - left) / side, across), (pressed) => pressed in steps ? cursor.at + steps[pressed] : undefined);
+  steer(figure, node, cursor, `cursor over the map of ${grid.yProbe} against ${grid.xProbe}`, (x, y) => within(down - (y - 6) / tall, down) * across + within((x - left) / side, across), (pressed) => pressed in steps ? cursor.at + steps[pressed] : undefined);
   figure.append(cursor.line);
   cursor.set((down >> 1) * across + (across >> 1));
 }
