@@ -121,7 +121,8 @@ def _block(explanation: Explanation) -> Iterable[str]:
     if explanation.got is not None and (len(explanation.entries) <= 1 or explanation.kind):
         yield f"  computed   {_both(explanation.got)}"
         yield f"  exact      {explanation.exact}"
-        yield f"  error      {explanation.ulp:.6g} ULP"
+        if explanation.ulp is not None:
+            yield f"  error      {explanation.ulp:.6g} ULP"
     if explanation.condition is not None:
         yield f"  condition  {explanation.condition:.6g}"
     yield f"  verdict    {_verdict(explanation)}"
