@@ -144,4 +144,5 @@ def test_nan_in_and_nan_out_is_right(call: Call) -> None:
 
 def test_a_sentence_says_which_gradient(call: Call) -> None:
     _, out, _ = call("at", "binary_cross_entropy", '{"input": 0, "target": 1}')
-    assert "the gradient with respect to target overflows: at input = 0, target = 1" in out
+    said = " ".join(out.split())
+    assert "the gradient with respect to target overflows: at input = 0, target = 1" in said
