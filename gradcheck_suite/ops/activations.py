@@ -33,6 +33,8 @@ def identity(m: Context, x: Array) -> Array:
     F.threshold,
     module=nn.Threshold,
     inplace=F.threshold_,  # type: ignore[attr-defined]
+    out=torch.threshold,
+    twins=(torch.threshold,),
     variants=[
         {"threshold": 0.5, "value": 2.0},
         {"threshold": 0.0, "value": 0.0},
@@ -119,6 +121,7 @@ def leaky_relu(m: Context, x: Array, *, negative_slope: Any = 0.01) -> Array:
     inplace=F.rrelu_,
     variants=[{"lower": 0.0, "upper": 0.0}, {"lower": 0.25, "upper": 0.25}, {"lower": -0.1, "upper": 0.3}],
     landmarks=lambda p: (0.0,),
+    twins=(torch.rrelu,),
 )
 def rrelu(m: Context, x: Array, *, lower: Any = 1.0 / 8, upper: Any = 1.0 / 3) -> Array:
     return m.where(x >= 0, x, x * (lower + upper) / 2)
@@ -149,6 +152,7 @@ def selu(m: Context, x: Array) -> Array:
     inplace=F.celu_,
     variants=[{"alpha": v} for v in (0.1, 0.5, 2.0, -2.0, 1e-30, 1e30)],
     landmarks=lambda p: (0.0,),
+    twins=(torch.celu,),
 )
 def celu(m: Context, x: Array, *, alpha: Any = 1.0) -> Array:
     return m.maximum(0, x) + m.minimum(0, alpha * m.expm1(x / alpha))
@@ -204,7 +208,7 @@ def sigmoid(m: Context, x: Array) -> Array:
     return m.sigmoid(x)
 
 
-@activation(F.logsigmoid, module=nn.LogSigmoid)
+@activation(F.logsigmoid, module=nn.LogSigmoid, out=F.logsigmoid)
 def logsigmoid(m: Context, x: Array) -> Array:
     return m.logsigmoid(x)
 
@@ -232,6 +236,7 @@ def _above_threshold(p: Params, values: dict[str, Any]) -> Any:
 @activation(
     F.softplus,
     module=nn.Softplus,
+    out=F.softplus,
     variants=[
         {"beta": 10.0},
         {"beta": 0.1},
@@ -277,6 +282,7 @@ def tanhshrink(m: Context, x: Array) -> Array:
 @activation(
     F.softshrink,
     module=nn.Softshrink,
+    out=F.softshrink,
     variants=[{"lambd": v} for v in (0.0, 0.1, 1.5, 1e-30, 1e30)],
     landmarks=lambda p: (-p["lambd"], p["lambd"]),
 )
@@ -287,6 +293,7 @@ def softshrink(m: Context, x: Array, *, lambd: Any = 0.5) -> Array:
 @activation(
     F.hardshrink,
     module=nn.Hardshrink,
+    out=torch.hardshrink,
     variants=[{"lambd": v} for v in (0.0, 0.1, 1.5, -1.0, 1e-30, 1e30)],
     landmarks=lambda p: (-p["lambd"], p["lambd"]),
     twins=(torch.hardshrink,),

@@ -65,3 +65,21 @@ def test_labels_read_well() -> None:
     assert softplus.label({"beta": 10.0}) == "softplus[beta=10]"
     assert softplus.label({}) == "softplus"
     assert softplus.callable_name == "torch.nn.functional.softplus"
+
+
+WITH_OUT = ("threshold", "sigmoid", "logsigmoid", "tanh", "softplus", "softshrink", "hardshrink")
+
+
+def test_every_out_form_of_torch_is_a_form_of_its_op() -> None:
+    assert {op.name for op in registry() if op.name in ONE_INPUT and op.out is not None} == set(WITH_OUT)
+
+
+@pytest.mark.parametrize("name", WITH_OUT)
+def test_an_out_form_computes_the_same(name: str) -> None:
+    op = registry().get(name)
+    x = torch.linspace(-3, 3, 64, dtype=torch.float64)
+    assert op.out is not None
+    for variant in op.variants:
+        result = torch.empty_like(x)
+        assert op.out(x, **variant, out=result) is result
+        assert torch.equal(result, op.call(x, **variant))
