@@ -277,11 +277,13 @@ OPTIONS: Final = (
 def settings_from(raw: Mapping[str, Raw]) -> Settings:
     """Return the settings for options as typed, keyed by field name; None and absent ones take their default.
 
-    Raises UsageError that names the option, the text and the valid values.
+    Raises UsageError that names the option, the text and the valid values, or the option that is missing.
     """
     given: dict[str, Any] = {
         option.field: option.value(raw[option.field])
         for option in OPTIONS
         if raw.get(option.field) not in (None, [])
     }
+    if "update_baseline" in given and "baseline" not in given:
+        raise UsageError("--update-baseline has no baseline to update; name its folder with --baseline")
     return Settings(**given)

@@ -31,6 +31,18 @@ def require_torch() -> None:
         raise UsageError(f"torch {version} is too old; {_REMEDY}")
 
 
+def require_device(settings: Settings) -> None:
+    """Raises UsageError for a device whose kind torch does not know; one that is only missing here skips cases."""
+    import torch
+
+    try:
+        torch.device(settings.device)
+    except RuntimeError:
+        raise UsageError(
+            f"--device {settings.device}: torch knows no such device; write cpu, cuda or cuda:0, for instance"
+        ) from None
+
+
 def pin_threads() -> None:
     """Let torch use one thread: their number changes which elements of a tensor take the vector path."""
     import torch
@@ -58,6 +70,8 @@ def require_writable(settings: Settings) -> None:
         if Path(settings.json).is_dir():
             raise UsageError(f"{settings.json} is a folder; name a file for the results document")
         _require_folder(Path(settings.json).parent, f"the folder of {settings.json}")
+    if settings.baseline is not None and settings.update_baseline is not None:
+        _require_folder(Path(settings.baseline), f"the folder of baselines {settings.baseline}")
 
 
 def _require_folder(folder: Path, what: str) -> None:

@@ -77,3 +77,9 @@ def test_the_defaults_told_are_the_defaults() -> None:
     assert f"default {','.join(DTYPES)}" in by_name["dtypes"]
     assert "default core,custom" in by_name["ops"]
     assert f"default {Settings().max_ulp:g}" in by_name["max-ulp"]
+
+
+def test_an_update_without_a_baseline_names_what_is_missing() -> None:
+    with pytest.raises(UsageError, match="name its folder with --baseline"):
+        settings_from({"update_baseline": "all"})
+    assert settings_from({"update_baseline": "all", "baseline": "base"}).update_baseline == "all"

@@ -142,19 +142,23 @@ def beside(environment: Mapping[str, Any], max_ulp: float) -> dict[str, Any]:
 def open_baseline(settings: Settings, environment: Mapping[str, Any]) -> Baseline | None:
     """The baseline that the settings name; None where they name none.
 
-    Raises UsageError for a folder that does not exist, unless it is to be recorded, and for recording under
-    CI.
+    Raises UsageError for a folder that does not exist, unless it is to be recorded, for files in it that are no
+    baselines, and for recording under CI: before work starts.
     """
     if settings.baseline is None:
         return None
     folder = Path(settings.baseline)
     if settings.update_baseline is not None and not settings.force_update:
         _refuse_in_ci()
+    if folder.is_file():
+        raise UsageError(f"the baseline {folder} is a file; name the folder that holds one file per op")
     if settings.update_baseline is None and not any(folder.glob("*.json")):
         raise UsageError(
             f"there is no baseline in {folder}; record one with --gradcheck-update-baseline=all "
             "(--update-baseline=all on the command line)"
         )
+    for _ in files.read_all(folder):
+        pass
     return Baseline(folder, environment, max_ulp=settings.max_ulp, exact=False)
 
 

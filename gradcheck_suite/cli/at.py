@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from gradcheck_suite.cli.codes import DONE, FOUND
-from gradcheck_suite.cli.common import add_options, open_registry, settings_of
+from gradcheck_suite.cli.common import add_options, open_registry, require_running, settings_of
 from gradcheck_suite.errors import UsageError, suggest
 from gradcheck_suite.results import severity_rank
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 NAME: Final = "at"
 HELP: Final = "judge one op at one input"
-_UNUSED: Final = frozenset({"ops", "dtypes", "json", "report", "strict", "seed", "paths", "budget"})
+_USED: Final = frozenset({"directions", "max-ulp", "fail-on", "reference", "device", "load"})
 _DIGITS: Final = 25
 _WIDTH: Final = 80
 _LONGEST: Final = 240  # characters of an array that are shown
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--set", action="append", default=[], metavar="NAME=VALUE", dest="overrides",
         help="a parameter of the op, such as beta=10; may be repeated",
     )  # fmt: skip
-    add_options(parser, without=_UNUSED)
+    add_options(parser, only=_USED)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -59,6 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     from gradcheck_suite.ops.variants import at_variant
 
     op = registry.get(arguments.op)
+    require_running(op, settings)
     overrides = suited(op, typed)
     called = at_variant(op, {**op.variants[0], **overrides})
     title = f"{op.label({**op.variants[0], **overrides})} in {arguments.dtype}"

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from gradcheck_suite.cli.codes import DONE, FOUND
-from gradcheck_suite.cli.common import add_options, open_registry, settings_of
+from gradcheck_suite.cli.common import add_options, open_registry, require_running, settings_of
 from gradcheck_suite.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,19 +18,8 @@ if TYPE_CHECKING:
 
 NAME: Final = "audit"
 HELP: Final = "mutate an op and see what its gate catches"
-_UNUSED: Final = frozenset(
-    {
-        "ops",
-        "directions",
-        "json",
-        "report",
-        "strict",
-        "baseline",
-        "update-baseline",
-        "force-update",
-        "time-limit",
-    }
-    | {"in-process"}
+_USED: Final = frozenset(
+    {"dtypes", "max-ulp", "fail-on", "reference", "budget", "paths", "device", "load", "seed"}
 )
 _USUAL: Final = ("float32", "bfloat16")
 _WIDTH: Final = 34
@@ -38,7 +27,7 @@ _WIDTH: Final = 34
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("op", metavar="OP", help="name of the op, such as fused_gelu")
-    add_options(parser, without=_UNUSED)
+    add_options(parser, only=_USED)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -50,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     from gradcheck_suite.formula.arithmetic import reference
 
     op = registry.get(arguments.op)
+    require_running(op, settings)
     dtypes = _dtypes(op, settings.dtypes if arguments.dtypes is not None else _USUAL)
     try:
         with reference(settings.reference):

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gradcheck_suite.errors import UsageError
 from gradcheck_suite.options import OPTIONS, settings_from
-from gradcheck_suite.preflight import pin_threads, require_torch
+from gradcheck_suite.preflight import pin_threads, require_device, require_torch
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Container
 
+    from gradcheck_suite.ops.record import Op
     from gradcheck_suite.ops.registry import Registry
     from gradcheck_suite.options import Settings
 
 
-def add_options(parser: argparse.ArgumentParser, *, without: Container[str] = ()) -> None:
-    """Declare the options of the table, as `--NAME`, but for the names in `without`."""
+def add_options(parser: argparse.ArgumentParser, *, only: Container[str] | None = None) -> None:
+    """Declare the options of the table, as `--NAME`: those of the names in `only`, or all."""
     for option in OPTIONS:
-        if option.name not in without:
+        if only is None or option.name in only:
             parser.add_argument(f"--{option.name}", dest=option.field, **option.declaration())
 
 
@@ -32,5 +34,15 @@ def open_registry(settings: Settings) -> Registry:
     from gradcheck_suite.loading import register_all
 
     require_torch()
+    require_device(settings)
     pin_threads()
     return register_all(settings.load)
+
+
+def require_running(op: Op, settings: Settings) -> None:
+    """Raises UsageError where the op cannot run on the device that was asked for."""
+    from gradcheck_suite.engine.availability import refusal
+
+    reason = refusal(op, settings.device)
+    if reason:
+        raise UsageError(reason)

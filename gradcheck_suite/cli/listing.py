@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 NAME: Final = "list"
 HELP: Final = "list the ops that can be judged"
-_UNUSED: Final = frozenset({"json", "report", "fail-on", "strict", "max-ulp", "seed", "paths", "budget"})
+_USED: Final = frozenset({"ops", "dtypes", "directions", "load"})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ids", action="store_true", help="one line per case: the id that pytest takes")
-    add_options(parser, without=_UNUSED)
+    add_options(parser, only=_USED)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 NAME: Final = "map"
 HELP: Final = "show where an op fails"
 STDOUT: Final = "-"
-_UNUSED: Final = frozenset({"ops", "dtypes", "directions", "json", "report", "strict", "paths", "device"})
+_USED: Final = frozenset({"max-ulp", "fail-on", "reference", "budget", "load", "seed"})
 _DIRECTIONS: Final = ("forward", "backward", "double-backward")
 _WIDTH: Final = 80
 _COLUMN: Final = 25
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--json", nargs="?", const=STDOUT, metavar="FILE",
         help="write the results document to FILE, or instead of the table where no FILE is given",
     )  # fmt: skip
-    add_options(parser, without=_UNUSED)
+    add_options(parser, only=_USED)
 
 
 def run(arguments: argparse.Namespace) -> int:

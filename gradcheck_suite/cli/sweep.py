@@ -34,8 +34,6 @@ _SECONDS_BETWEEN_LINES: Final = 5.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from gradcheck_suite.options import OPTIONS
-
     parser.add_argument("op", metavar="OP", help="name of an op of one input, such as gelu")
     parser.add_argument(
         "--dtype", default="float32", metavar="NAME", help="float32 (the default), float16 or bfloat16"
@@ -57,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", dest="report", metavar="DIR", help=f"the same as --report; default {DEFAULT_FOLDER}"
     )
-    add_options(parser, without={option.name for option in OPTIONS} - _USED)
+    add_options(parser, only=_USED)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -74,5 +74,10 @@ def _raw(config: pytest.Config, option: Option) -> Raw:
     typed: Raw = config.getoption(f"gradcheck_{option.field}")
     if typed is not None:
         return typed
-    configured: Raw = config.getini(f"gradcheck_{option.field}")
+    name = f"gradcheck_{option.field}"
+    try:
+        configured: Raw = config.getini(name)
+    except (ValueError, TypeError, pytest.UsageError) as error:
+        needed = "true or false" if option.kind == "flag" else "text"
+        raise pytest.UsageError(f"{name} in pytest's configuration: {error}; write {needed}") from None
     return configured

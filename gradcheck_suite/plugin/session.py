@@ -11,7 +11,7 @@ import pytest
 
 from gradcheck_suite.errors import UsageError, suggest
 from gradcheck_suite.plugin import BASELINE, ROOT
-from gradcheck_suite.preflight import pin_threads, require_torch, require_writable
+from gradcheck_suite.preflight import pin_threads, require_device, require_torch, require_writable
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -62,6 +62,7 @@ class GradcheckSession:
         # Before pytest-xdist starts its workers, so that a mistake is told once, and told first.
         with _usage_errors():
             require_torch()
+            require_device(self.settings)
             if not self.is_worker:
                 require_writable(self.settings)
             self._register()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -17,6 +17,7 @@ from gradcheck_suite.errors import UsageError
 from gradcheck_suite.options import Settings
 from tests.baseline.make import HERE, THERE, baseline, finding, recorded, renamed, result, statuses
 
+MODES: tuple[Literal["all"] | None, ...] = (None, "all")
 IDS = ["gelu::float32::backward", "selu::float32::backward"]
 
 
@@ -182,6 +183,19 @@ def test_improvements_are_told(tmp_path: Path) -> None:
 def test_a_missing_baseline_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="record one with --gradcheck-update-baseline=all"):
         open_baseline(Settings(baseline=str(tmp_path / "none")), HERE)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [('{"a": 1}', "is no baseline of gradcheck"), ("{", "is not JSON")]
+)
+def test_what_is_no_baseline_is_said_before_work_starts(tmp_path: Path, text: str, message: str) -> None:
+    recorded(tmp_path, result())
+    (tmp_path / "other.json").write_text(text, encoding="utf-8")
+    for mode in MODES:
+        with pytest.raises(UsageError, match=message):
+            open_baseline(Settings(baseline=str(tmp_path), update_baseline=mode, force_update=True), HERE)
+    with pytest.raises(UsageError, match="is a file; name the folder"):
+        open_baseline(Settings(baseline=str(tmp_path / "other.json")), HERE)
 
 
 @pytest.mark.parametrize(("ci", "refused"), [("true", True), ("1", True), ("", False), ("false", False)])

@@ -146,3 +146,22 @@ def test_a_sentence_says_which_gradient(call: Call) -> None:
     _, out, _ = call("at", "binary_cross_entropy", '{"input": 0, "target": 1}')
     said = " ".join(out.split())
     assert "the gradient with respect to target overflows: at input = 0, target = 1" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("relu", "1", "--device", "gpu"),
+            "--device gpu: torch knows no such device; write cpu, cuda or cuda:0",
+        ),
+        (("relu", "1", "--device", "cuda:99"), "there is no device 'cuda:99' here"),
+    ],
+)
+def test_devices_that_are_not_there_are_one_sentence(
+    call: Call, arguments: tuple[str, ...], message: str
+) -> None:
+    code, out, err = call("at", *arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert len(err.splitlines()) == 1

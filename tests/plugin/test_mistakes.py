@@ -19,6 +19,8 @@ import pytest
         (("gradcheck::relu::flaot32::forward",), "did you mean 'gradcheck::relu::float32::forward'"),
         (("gradcheck::relu[beta=1]::float32::forward",), "no case has the id"),
         (("--gradcheck-json=.",), "is a folder; name a file"),
+        (("--gradcheck-device=gpu",), "--device gpu: torch knows no such device"),
+        (("--gradcheck-update-baseline=all",), "name its folder with --baseline"),
     ],
 )
 def test_one_sentence_and_a_usage_error(
@@ -40,11 +42,30 @@ def test_a_report_folder_that_cannot_be_written(planted: pytest.Pytester) -> Non
     assert "cannot be written" in result.stderr.str()
 
 
-def test_a_mistake_in_the_configuration(planted: pytest.Pytester) -> None:
-    planted.makeini("[pytest]\ngradcheck_max_ulp = many\n")
+def test_a_folder_of_baselines_that_cannot_be_written(
+    planted: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    (planted.path / "occupied").write_text("a file")
+    arguments = ("--gradcheck-baseline=occupied/base", "--gradcheck-update-baseline=all")
+    result = planted.runpytest_inprocess("--gradcheck", *arguments)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "the folder of baselines" in result.stderr.str()
+    assert "cannot be written" in result.stderr.str()
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("gradcheck_max_ulp = many", "--max-ulp many: a number of ULP is needed"),
+        ("gradcheck_strict = maybe", "gradcheck_strict in pytest's configuration"),
+    ],
+)
+def test_a_mistake_in_the_configuration(planted: pytest.Pytester, line: str, sentence: str) -> None:
+    planted.makeini(f"[pytest]\n{line}\n")
     result = planted.runpytest_inprocess("--gradcheck")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert "--max-ulp many: a number of ULP is needed" in result.stderr.str()
+    assert sentence in result.stderr.str()
 
 
 @pytest.mark.parametrize(
