@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from gradcheck_suite.baseline.record import Region, gated, position, region_of
-from gradcheck_suite.floats import format_of
 from gradcheck_suite.results import Finding, Witness, severity_rank
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from gradcheck_suite.baseline.record import Entry
+    from gradcheck_suite.floats import Format
     from gradcheck_suite.results import Result
 
 _LINES: Final = 8
@@ -115,9 +115,16 @@ def _is_noise(finding: Finding, result: Result, slack: Slack, noise: float) -> b
     return finding.witness.ulp <= noise or machine
 
 
+def _format(result: Result) -> Format:
+    # The command line reads its grammar, and with it this module, before it waits for numpy.
+    from gradcheck_suite.floats import format_of
+
+    return format_of(result.dtype)
+
+
 def _is_subnormal(exact: str, result: Result) -> bool:
     """Whether an exact value lies below the normal range, where vector units and libraries take shortcuts."""
-    return exact != "undefined" and 0 < abs(float(exact)) < format_of(result.dtype).smallest_normal
+    return exact != "undefined" and 0 < abs(float(exact)) < _format(result).smallest_normal
 
 
 def _unexplained(finding: Finding, result: Result, entry: Entry, slack: Slack) -> str | None:
@@ -176,7 +183,7 @@ def _all_lost(region: Region, result: Result) -> bool:
     """Whether the error is as large as the exact value: of rounding noise, that may be tiny, the sign is chance."""
     if region.kind in ("sign", "underflow"):
         return True
-    limit = 2.0 ** (format_of(result.dtype).precision - 1)
+    limit = 2.0 ** (_format(result).precision - 1)
     return region.kind == "inaccurate" and region.ulp is not None and region.ulp >= limit
 
 
@@ -250,7 +257,7 @@ def _worse(result: Result, findings: Sequence[Finding], entry: Entry, slack: Sla
 
 def _is_the_machines(result: Result, old: float) -> bool:
     """Whether a larger maximum says nothing: over half of the digits were lost before, or it is a subnormal's."""
-    lost = old >= 2.0 ** (format_of(result.dtype).precision / 2)
+    lost = old >= 2.0 ** (_format(result).precision / 2)
     return lost or (result.worst is not None and _is_subnormal(result.worst.exact, result))
 
 
