@@ -26,7 +26,7 @@ Bools = npt.NDArray[np.bool_]
 
 _RANDOM_CORNERS = 12
 _BATCH = 2000
-_INNER = 64
+_INNER, _SCOUTS = 64, 3
 # No simple fraction: a whole number of periods would show nothing.
 _THIRD = 0.34567
 # Fractions of a unit that a move is drawn in. A part of it more, and no whole number of periods is ever moved by.
@@ -86,7 +86,7 @@ def excused(
     # An end point says little of what lies between: a wave has another phase there, and behind a jump the other
     # branch is seen from afar.
     inner = _inner(len(inputs) + len(reals))
-    found.sample(inner, found.leaps() | found.widened_by(inner[0]))
+    found.sample(inner, found.leaps() | found.widened_by(inner[:_SCOUTS]))
     return found.inside
 
 
@@ -166,12 +166,12 @@ class _Ranges:
             wide: Bools = self.highest - self.lowest > size * 2.0 ** (-self.fmt.precision / 2)
         return wide
 
-    def widened_by(self, move: Move) -> Bools:
-        """The points whose range a move widens by more than the rounding of its ends."""
+    def widened_by(self, moves: Sequence[Move]) -> Bools:
+        """The points whose range one of some moves widens by more than the rounding of its ends."""
         where = np.flatnonzero(self.movable & ~self.inside)
         out = np.zeros(len(self.computed), dtype=bool)
         ends = [end[where] for end in self._ends()]
-        for value in self._at(where, [move]) if len(where) else ():
+        for value in self._at(where, moves) if len(where) else ():
             with np.errstate(invalid="ignore"):
                 out[where] |= (value < ends[0]) | (value > ends[1])
         return out

@@ -180,3 +180,11 @@ def test_a_subnormal_input_is_rounded_absolutely() -> None:
         at = np.array([x * unit])
         judged = subject.judge_column(at, np.log([got * unit]), subject.exact(at, 1), "value")
         assert REASONS[judged.verdicts.reason[0]] == reason
+
+
+def test_one_phase_of_a_wave_does_not_stand_for_all() -> None:
+    """At 1524 float16 knows its argument to six periods; at their crests lie the exact slope and the ends."""
+    subject = Subject(toy(torch.sinc, wave), {}, "float16", 1, Settings())
+    x = np.array([1524.0])
+    judged = subject.judge_column(x, np.array([0.0]), subject.exact(x, 1), "d:input")
+    assert REASONS[judged.verdicts.reason[0]] == "ill-conditioned"
