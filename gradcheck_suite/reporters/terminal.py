@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from gradcheck_suite.reporters.numbers import ulp_text
 from gradcheck_suite.reporters.regions import Group, groups
 from gradcheck_suite.reporters.summary import count_ordinary
-from gradcheck_suite.reporters.words import command
-from gradcheck_suite.results import DTYPES, Document, count_severities, count_verdicts
+from gradcheck_suite.reporters.words import command, terms
+from gradcheck_suite.results import DTYPES, SEVERITIES, Document, count_severities, count_verdicts
 
 WIDTH = 80
 _INDENT = " " * 11
@@ -45,8 +45,8 @@ def _checked(document: Document, width: int) -> Iterator[str]:
     checked += f"{points:,} points"
     if environment.get("torch"):
         checked += f"; torch {environment['torch']}" + (f", {where}" if where else "")
-    verdicts = [f"{n} {word}" for word, n in count_verdicts(results).items() if n]
-    findings = [f"{n} {word}" for word, n in count_severities(results).items()]
+    verdicts = [f"{n:,} {word}" for word, n in count_verdicts(results).items() if n]
+    findings = [f"{n:,} {word}" for word, n in count_severities(results).items()]
     yield from wrapped(checked, width)
     yield from wrapped("verdicts:  " + (", ".join(verdicts) or "none"), width)
     found = any(r.findings for r in results)
@@ -64,7 +64,10 @@ def _worst(worst: list[Group], limit: int, width: int) -> Iterator[str]:
         yield from _group(group, width)
     hidden = Counter(f.severity for group in worst[limit:] for _, f in group.members)
     if hidden:
-        yield f"  ... and {', '.join(f'{n} {word}' for word, n in hidden.items())} more"
+        yield f"  ... and {', '.join(f'{hidden[word]:,} {word}' for word in SEVERITIES if hidden[word])} more"
+    shown = [finding for group in worst[:limit] for _, finding in group.by_dtype]
+    for name, meaning in terms(shown):
+        yield from wrapped(f"  {name}: {meaning}", width)
 
 
 def _group(group: Group, width: int) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from gradcheck_suite.reporters.terminal import render_terminal
-from gradcheck_suite.results import Document
+from gradcheck_suite.results import Document, Result
 from tests.reporters import synthetic
 
 DOCUMENT = synthetic.document(ops=6, points=60)
@@ -51,3 +51,20 @@ def test_an_interrupted_run_and_an_empty_one_say_so() -> None:
     empty = render_terminal(Document(tool={}, environment={}, ops=(), results=()))
     assert "gradcheck: 0 ops, 0 results, 0 points" in empty
     assert "repeat one" not in empty
+
+
+def test_numbers_along_two_probes_do_not_share_a_line_and_probes_are_explained() -> None:
+    bad = next(r for r in DOCUMENT.results if any(f.severity == "critical" for f in r.findings))
+    found = next(f for f in bad.findings if f.severity == "critical")
+
+    def holder(dtype: str, **more: object) -> Result:
+        own = dataclasses.replace(found, path="vector", fixed={}, share=1.0, **more)  # type: ignore[arg-type]
+        return dataclasses.replace(bad, dtype=dtype, id=f"x::{dtype}", findings=(own,))
+
+    gaps = [
+        holder(dtype, probe="gap", lo="0x1p+3", hi=hi)
+        for dtype, hi in (("float32", "0x1p+4"), ("float16", "0x1p+5"))
+    ]
+    text = render_terminal(dataclasses.replace(DOCUMENT, results=(*gaps, holder("bfloat16", probe="length"))))
+    assert "float32 8 <= gap <= 16; float16 8 <= gap <= 32\n" in text
+    assert "\n  gap: how far the largest entry of a row stands above the others\n" in text
