@@ -154,12 +154,13 @@ class ErrorPicture {
     Object.assign(this, { values, cursor, options, dtype: item.dtype, emax: emaxes[item.dtype] || 1023 });
     this.figure = element("figure", { className: shape });
     const along = regions.map((r) => ({ ...r, lo: number(r.lo), hi: number(r.hi) })).filter((r) => !Number.isNaN(r.lo));
-    // Counts, scales and probabilities need no more of the line than they have.
-    const seen = [...values.x, ...along.flatMap((r) => [r.lo, r.hi])].map((x) => this.place(x));
-    this.whole = { from: Math.max(-1, Math.min(-0.01, ...seen) - 0.02), to: Math.min(1, Math.max(0.02, ...seen) + 0.02) };
-    Object.assign(this, this.whole);
     this.regions = along.filter((r) => r.severity !== "info");
     this.remarks = along.filter((r) => r.severity === "info");
+    // Counts, scales and probabilities need no more of the line than they have.
+    const shown = this.regions.length ? this.regions : along;
+    const seen = [...values.x, ...shown.flatMap((r) => [r.lo, r.hi])].map((x) => this.place(x));
+    this.whole = { from: Math.max(-1, Math.min(-0.01, ...seen) - 0.02), to: Math.min(1, Math.max(0.02, ...seen) + 0.02) };
+    Object.assign(this, this.whole);
     box.append(this.figure);
     box.addEventListener("zoom", (event) => {
       const region = this.regions.find((r) => r.id === event.detail);
@@ -188,7 +189,7 @@ class ErrorPicture {
       Object.assign(this, this.whole);
       this.draw();
     }));
-    const { probe, held, x } = this.values, title = x.length ? `error in ULP along ${probe === "input" ? "the float line" : probe}` : "regions along other probes";
+    const { probe, held, x } = this.values, title = x.length ? `error in ULP along ${probe === "input" ? "the float line" : probe}` : "regions along the numbers that their labels name";
     const note = held ? [element("span", { className: "muted", textContent: held })] : [];
     return element("figcaption", {}, element("b", { textContent: title }), ...note, ...buttons);
   }
