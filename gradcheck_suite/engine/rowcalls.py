@@ -76,8 +76,10 @@ def argument(value: Any, make: Callable[[Any], torch.Tensor], device: str) -> An
 
 
 def _maker(dtype: str, device: str, path: str) -> Callable[[Any], torch.Tensor]:
+    kind = getattr(torch, dtype)
+
     def make(values: Any) -> torch.Tensor:
-        t = torch.from_numpy(np.array(values, dtype=np.float64)).to(getattr(torch, dtype)).to(device)
+        t = torch.from_numpy(np.array(values, dtype=np.float64)).to(device=device, dtype=kind)
         return laid_out(t, path)
 
     return make
@@ -131,7 +133,7 @@ def _grad(
 
 
 def _like(t: torch.Tensor, values: Floats) -> torch.Tensor:
-    return torch.from_numpy(np.array(values, dtype=np.float64)).to(t.dtype).to(t.device).reshape(t.shape)
+    return torch.from_numpy(np.array(values, dtype=np.float64)).to(t).reshape(t.shape)
 
 
 def _flat(parts: list[torch.Tensor]) -> Floats:

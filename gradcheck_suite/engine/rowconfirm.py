@@ -36,10 +36,12 @@ def confirm_entry(
     `by_mpmath(bits)` computes the columns of the problem.  At a tie, the element of the subdifferential is
     combined from mpmath's gradients at the same points nearby.
     """
-    numbers = [x for v in (*problem.inputs.values(), *problem.reals.values()) for x in np.ravel(v)]
-    finite = sorted({abs(float(x)) for x in numbers if np.isfinite(x) and x})
-    bits = max(confirmation_bits([*finite[:1], *finite[-1:]]), _TIE_BITS if tie else 0)
-    infinite = any(np.isinf(x) for x in numbers)
+    given = (*problem.inputs.values(), *problem.reals.values())
+    numbers = np.abs(np.concatenate([np.ravel(v).astype(np.float64) for v in given]))
+    finite = numbers[np.isfinite(numbers) & (numbers > 0)]
+    ends = [float(finite.min()), float(finite.max())] if len(finite) else []
+    bits = max(confirmation_bits(ends), _TIE_BITS if tie else 0)
+    infinite = bool(np.isinf(numbers).any())
     # Where an infinity stood in, the stated value is the element that the limit rounds to, half an ulp away
     # at most.
     slack = (0.5 if infinite else 0.0) + 2.0**-16

@@ -40,7 +40,7 @@ class ArbField:
     @staticmethod
     def number(value: Any) -> arb:
         """The exact value of an int, a float (as binary64) or an arb; infinities and NaN included."""
-        return value if isinstance(value, arb) else arb(value)
+        return value if type(value) is arb else arb(value)
 
     @staticmethod
     def decimal(text: str) -> arb:
@@ -118,8 +118,8 @@ class ArbField:
     @staticmethod
     def sech2(a: arb) -> arb:
         # 1 - tanh^2 loses 2|x|/ln 2 bits; this form loses none.
-        e = (-2 * abs(a)).exp()
-        return 4 * e / (1 + e) ** 2
+        s = a.sech()
+        return s * s
 
     @staticmethod
     def sigmoid(a: arb) -> arb:

@@ -62,7 +62,8 @@ def derivatives(
     *,
     straight: bool = False,
 ) -> tuple[dict[str, Objects], tuple[Bools, Bools]]:
-    """Value and derivatives of a pointwise formula in one arithmetic, at its present precision.
+    """Value and derivatives of a pointwise formula in one arithmetic, at its present precision; `inputs` hold its
+    scalars.
 
     Returns columns "value", and per input name in `wrt` "d:name" (order >= 1) and "dd:name" (order 2: the
     derivative of d:name along that same input), each with the inputs' shape; and the masks of ties and of
@@ -71,7 +72,7 @@ def derivatives(
     if field is ARB and uncertified():
         return _by_mpmath(formula, inputs, wrt, order, straight)
     m = Context(field, straight=straight)
-    variables = {n: m.variable(x) if order and n in wrt else m.const(x) for n, x in inputs.items()}
+    variables = {n: (Variable if order and n in wrt else Array)(field, x) for n, x in inputs.items()}
     value = formula(m, **variables)
     shape = next(iter(inputs.values())).shape
     columns = {"value": np.broadcast_to(value.value, shape)}

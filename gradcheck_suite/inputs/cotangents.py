@@ -21,12 +21,12 @@ _DIRECTION: Final = np.array([1.0, 0.5, -1.0, -0.25, 1.5, -0.75, 2.0])
 
 def mixed(size: int) -> Floats:
     """Both signs and several magnitudes; first 1, so that a scalar loss has the usual cotangent."""
-    return np.resize(_CYCLE, size)
+    return np.take(_CYCLE, np.arange(size), mode="wrap")
 
 
 def direction(size: int) -> Floats:
     """A direction for second derivatives, unlike the cotangent; the first entry is 1."""
-    return np.resize(_DIRECTION, size)
+    return np.take(_DIRECTION, np.arange(size), mode="wrap")
 
 
 def one_hot(size: int) -> Floats:

@@ -86,7 +86,6 @@ NAIVE: Final[dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]]] = {
     ),
     "sigmoid": (_sigmoid, lambda x: _sigmoid(x) * _sigmoid(-x)),
     "logsigmoid": (lambda x: -_softplus(-x), lambda x: _sigmoid(-x)),
-    "tanhshrink": (lambda x: x - mpmath.tanh(x), lambda x: mpmath.tanh(x) ** 2),
     "elu": (
         lambda x: x if x > 0 else mpmath.expm1(x),
         lambda x: mpmath.mpf(1) if x > 0 else mpmath.exp(x),

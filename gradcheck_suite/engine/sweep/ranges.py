@@ -37,10 +37,12 @@ class Ranges:
         t = (x - self.cover.centre[block]) * self.cover.inverse[block]
         return self.kernel.polynomial(t, self.cover.columns[derivative].coefficients[block])
 
-    def holds(self, x: Floats, computed: Floats, block: int, derivative: int) -> Bools:
-        """Which computed values lie inside the range of the exact column when x and the parameters move."""
+    def holds(self, x: Floats, computed: Floats, nearest: Floats, block: int, derivative: int) -> Bools:
+        """Which computed values lie inside the range of the exact column when x and the parameters move;
+        `nearest` is that column, rounded, where nothing moves.
+        """
         fmt = self.subject.fmt
-        lowest = highest = rounded(self.evaluated(x, block, derivative), fmt)
+        lowest = highest = nearest
         missing = np.zeros(len(x), dtype=bool)
         for sign, *others in itertools.product((-1, 1), repeat=1 + len(self.subject.reals)):
             moved = x * (1 + sign * units() * fmt.unit_roundoff)

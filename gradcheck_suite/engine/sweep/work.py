@@ -209,9 +209,13 @@ class Worker:
         summary.rounded += tally.rounded
         summary.note_worst(_error(tally.worst), sign * (start + tally.at))
         if len(tally.suspects):
-            self._suspects(x[tally.suspects].astype(np.float64), got[tally.suspects], block, k, summary)
+            which = tally.suspects
+            ordinals = sign * (start + which)
+            self._suspects(ordinals, x[which].astype(np.float64), got[which], block, k, summary)
 
-    def _suspects(self, x: Floats, got: Singles, block: int, k: int, summary: Summary) -> None:
+    def _suspects(
+        self, ordinals: Ints, x: Floats, got: Singles, block: int, k: int, summary: Summary
+    ) -> None:
         """Verdicts on floats whose error is near or above the threshold, all in one block."""
         derivative, computed = self.plan.derivatives[k], got.astype(np.float64)
         exact = self.ranges.evaluated(x, block, derivative)
@@ -221,17 +225,20 @@ class Worker:
         if near.any():
             # The bound leaves these open; a ball decides.
             self._one_by_one(x[near], computed[near], k, summary)
-            x, computed, exact, error = x[~near], computed[~near], exact[~near], error[~near]
-        fails = error > self.subject.max_ulp
-        kind, severity, reason = classified(computed, rounded(exact, self.fmt), exact, error, fails, self.fmt)
-        verdicts = Verdicts(kind=kind, severity=severity, reason=reason, ulp=error, open=~fails)
+        fails = (error > self.subject.max_ulp) & ~near
         if not fails.all():
-            x, computed, verdicts = x[fails], computed[fails], verdicts.take(fails)
-        if len(x):
-            self._note(x, self._reasons(x, computed, verdicts, block, derivative), summary)
+            ordinals, x, computed = ordinals[fails], x[fails], computed[fails]
+            exact, error = exact[fails], error[fails]
+        if not len(x):
+            return
+        nearest, certain = rounded(exact, self.fmt), np.ones(len(x), dtype=bool)
+        kind, severity, reason = classified(computed, nearest, exact, error, certain, self.fmt)
+        verdicts = Verdicts(kind=kind, severity=severity, reason=reason, ulp=error, open=~certain)
+        verdicts = self._reasons(x, computed, nearest, verdicts, block, derivative)
+        self._note(ordinals, verdicts, summary)
 
     def _reasons(
-        self, x: Floats, computed: Floats, verdicts: Verdicts, block: int, derivative: int
+        self, x: Floats, computed: Floats, nearest: Floats, verdicts: Verdicts, block: int, derivative: int
     ) -> Verdicts:
         if self.op.documented is not None:
             with np.errstate(all="ignore"):
@@ -242,11 +249,11 @@ class Worker:
         where = np.flatnonzero(verdicts.severity < _INFO)
         if not len(where):
             return verdicts
-        inside = self.ranges.holds(x[where], computed[where], block, derivative)
+        chosen = slice(None) if len(where) == len(x) else where
+        inside = self.ranges.holds(x[chosen], computed[chosen], nearest[chosen], block, derivative)
         return verdicts.with_reason(where[inside], "ill-conditioned")
 
-    def _note(self, x: Floats, verdicts: Verdicts, summary: Summary) -> None:
-        ordinals = to_ordinal(x, self.fmt)
+    def _note(self, ordinals: Ints, verdicts: Verdicts, summary: Summary) -> None:
         summary.runs += runs_of(ordinals, verdicts.kind, verdicts.reason, verdicts.severity, verdicts.ulp)
 
     def _one_by_one(self, x: Floats, computed: Floats, k: int, summary: Summary) -> Verdicts:
@@ -256,7 +263,7 @@ class Worker:
         bad = judged.verdicts.kind > 0
         summary.undecided += int(judged.verdicts.open.sum())
         if bad.any():
-            self._note(x[bad], judged.verdicts.take(bad), summary)
+            self._note(to_ordinal(x[bad], self.fmt), judged.verdicts.take(bad), summary)
         return judged.verdicts
 
     def _judge_apart(self, apart: _Apart, found: list[Summary]) -> None:
