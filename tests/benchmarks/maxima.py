@@ -18,6 +18,7 @@ import torch
 
 from gradcheck_suite.engine import sweep
 from gradcheck_suite.engine.sweep.executors import completed
+from gradcheck_suite.engine.sweep.work import SPREAD
 from gradcheck_suite.floats import Format, format_of, from_ordinal, infinity_ordinal, to_ordinal
 from gradcheck_suite.ops.registry import registry
 from tests.benchmarks.run import NAIVE, SWEPT
@@ -38,9 +39,9 @@ class Maximum:
 
     @property
     def agrees(self) -> bool:
-        """Whether all three name one input, and one error to a millionth."""
-        (ulp, x), *others = self.swept, self.again, self.plainly
-        return all(at == x and abs(error - ulp) <= 1e-6 * ulp for error, at in others)
+        """Whether all three are one error, as far as covers state errors."""
+        errors = [error for error, _ in (self.swept, self.again, self.plainly)]
+        return max(errors) - min(errors) <= 2 * SPREAD * max(1.0, *errors)
 
 
 def maxima(op: str, dtype: str, *, jobs: int = 1) -> list[Maximum]:
