@@ -104,6 +104,7 @@ def exact_points(
     found = enclose(formula, safe, fmt, wrt=wrt, order=order)
     columns = {n: to_exact(c, fmt, found.settled[n]) for n, c in found.columns.items()}
     poles = {n: plain & _not_a_number(c, found.settled[n]) for n, c in found.columns.items()}
+    infinite_there = {n: plain & _is_infinite(c, columns[n]) for n, c in found.columns.items()}
     undefined = {n: nan | poles[n] for n in columns}
     unsettled = {n: ~found.settled[n] & plain & ~poles[n] for n in columns}
     tie = plain & (found.tie | found.clamped)
@@ -116,16 +117,28 @@ def exact_points(
         both = bool((found.tie & found.clamped & plain).any())
         _at_ties(points, formula, values, np.flatnonzero(found.tie & plain), fmt, wrt, order, clamped=both)
         _at_clamps(points, formula, safe, np.flatnonzero(found.clamped & plain), fmt, wrt, order)
-    _exclude_poles(points, values, plain)
+    _exclude_poles(points, values, infinite_there)
     return points
 
 
-def _exclude_poles(points: Points, values: Mapping[str, Floats], plain: Bools) -> None:
-    """Nothing is a derivative that is infinite; of a set with one such end, none at -0, whose side is the other."""
+def _exclude_poles(points: Points, values: Mapping[str, Floats], infinite: Mapping[str, Bools]) -> None:
+    """Nothing is a derivative that is infinite, or of an infinite value; a number that overflows is one.
+
+    Of a set with an infinite end none is judged at -0, which lies on the other side of the pole.
+    """
     minus = np.logical_or.reduce([(x == 0) & np.signbit(x) for x in values.values()])
     for n in (n for n in points.columns if n != "value"):
-        low, high = np.isinf(points.lower[n].hi), np.isinf(points.upper[n].hi)
-        points.undefined[n] |= plain & ((low & high) | ((low | high) & minus))
+        ends = np.isinf(points.lower[n].hi) | np.isinf(points.upper[n].hi)
+        alone = infinite[n] & ~points.tie
+        points.undefined[n] |= infinite["value"] | alone | (infinite[n] & minus) | (ends & points.tie & minus)
+
+
+def _is_infinite(column: Objects, exact: Exact) -> Bools:
+    """Where a ball is infinity itself, unlike a finite number past the range of binary64."""
+    out = np.zeros(len(column), dtype=bool)
+    for i in np.flatnonzero(np.isinf(exact.hi)):
+        out[i] = not column[i].mid().is_finite()
+    return out
 
 
 def off_zero(reals: Mapping[str, float]) -> dict[str, Any] | None:

@@ -68,6 +68,19 @@ def test_an_infinite_derivative_at_the_end_of_a_domain_is_none() -> None:
     assert points.undefined["d:x"][0]
 
 
+def test_an_infinite_value_has_no_derivative() -> None:
+    """log(max(x, 0)) is -inf for every x below 0: that is no constant."""
+    points = at(lambda m, x: m.log(m.maximum(x, 0)), order=1, x=-1.0)
+    assert value(points) == -INF
+    assert points.undefined["d:x"][0]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_derivative_past_the_range_is_a_number_that_overflows(dtype: str) -> None:
+    points = at(lambda m, x: m.exp(x), dtype, 1, x=2000.0)
+    assert not points.undefined["d:x"][0]
+
+
 def test_neighbours_that_binary64_cannot_tell_apart_still_have_a_largest() -> None:
     """The larger of two numbers near 2^512 is the logarithm of the sum of their exponentials, to any precision."""
     from gradcheck_suite.formula.evaluate import reference_mpmath
