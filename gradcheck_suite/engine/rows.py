@@ -164,7 +164,10 @@ class RowSubject:
         key = (cotangent, k)
         if key not in self._references:
             problem = self.problem(self.samples[k])
-            if cotangent == "scaled" and problem.finite:
+            if cotangent != "mixed" and problem.has_nan:
+                # No gradient is judged there.
+                self._references[key] = self.reference(k)
+            elif cotangent == "scaled" and problem.finite:
                 factor = float(self.pattern("scaled")(1)[0])
                 self._references[key] = self.reference(k).times_power(int(np.log2(factor)))
             else:
