@@ -45,7 +45,7 @@ _GUIDED = 10
 _SLACK = 4.0
 """An error beyond so many times the first-order range is not looked into further."""
 
-_FINE = 1024
+_DIGITS = 10
 _SMALL, _LONG = 128, 8192
 _DEEP = 1 / 16
 
@@ -136,7 +136,9 @@ class _Range:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             slope = sum(float(np.abs(s).sum()) for s in slopes.values())
             reach = self.step * self.fmt.unit_roundoff * (abs(self.exact[i]) + slope)
-            error = abs(self.computed[i] - self.exact[i])
+            # An infinity lies where the next binade would begin.
+            computed = np.clip(self.computed[i], -(2.0**self.fmt.emax) * 2, 2.0**self.fmt.emax * 2)
+            error = abs(computed - self.exact[i])
             binade = np.frexp(self.exact[i])[1] if self.exact[i] else self.fmt.emin
             grain = 2.0 ** max(self.fmt.ulp_exponent_min, binade - self.fmt.precision)
             part = 2 * (error + grain) / reach
@@ -254,8 +256,7 @@ def move(
     problem: Problem, wanted: Wanted, signs: Signs, fmt: Format, step: float | None = None
 ) -> tuple[Problem, Wanted]:
     """Every number of the call times 1 +- step*u (C by default), the cotangent and the direction too."""
-    # In 1/1024, so that the factor is a short dyadic number.
-    step = int((units(longest(problem)) if step is None else step) * _FINE) / _FINE
+    step = float(units(longest(problem))) if step is None else step
     inputs = {n: _moved(x, signs.by_name[n], step, fmt) for n, x in problem.inputs.items()}
     reals = {n: _moved(x, signs.by_name[n], step, fmt) for n, x in problem.reals.items()}
 
@@ -287,8 +288,10 @@ def _moved(value: Any, signs: Floats, step: float, fmt: Format) -> Any:
     if array.dtype == np.float64 and fmt.precision < 53:
         # That binary64 rounds the product is a further move of 2^-53, far below u.
         return array * (1.0 + signs * (step * fmt.unit_roundoff))
-    numerator, exponent = _FINE * 2**fmt.precision, -fmt.precision - 10
-    exact = np.frompyfunc(lambda x, s: _times(x, numerator + int(s * step * _FINE), exponent), 2, 1)
+    # Ten digits of the step, so that the factor is a short dyadic number.
+    size, binade = np.frexp(step)
+    exponent, few = int(binade) - _DIGITS - fmt.precision, int(size * 2**_DIGITS)
+    exact = np.frompyfunc(lambda x, s: _times(x, 2**-exponent + int(s) * few, exponent), 2, 1)
     return _numbers(exact(array, signs))
 
 

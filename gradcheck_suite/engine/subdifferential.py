@@ -39,7 +39,7 @@ _RANDOM = 2
 _MOST_AXES = 24
 _MOST_QUERIES = 40
 _SAME = 2.0**-40
-_CONDITIONED = 8
+_CONDITIONED, _MOST_CONDITIONED = 8, 48
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,16 +288,18 @@ def _inside_when_moved(hull: _Hull, fmt: Format, got: Floats, member: Bools, max
     wide = _Hull(hull.problem, hull.wanted, hull.columns, hull.bits, list(hull.vertices), list(hull.points))
     rng = np.random.RandomState(11)
     names = {**hull.problem.inputs, **hull.problem.reals}
-    for _ in range(2 * _CONDITIONED):
+    # A hull of fewer points than it has dimensions has no inside.
+    for _ in range(min(max(_CONDITIONED, 2 * int(member.sum())), _MOST_CONDITIONED)):
         drawn = {n: np.where(rng.uniform(size=np.shape(x)) < 0.5, -1.0, 1.0) for n, x in names.items()}
         seeds = {n: np.where(rng.uniform(size=4096) < 0.5, -1.0, 1.0) for n in (COTANGENT, DIRECTION)}
         signs = Signs({**drawn, **seeds})
-        problem, wanted = move(hull.problem, hull.wanted, signs, fmt)
-        with ARB.precision(hull.precision):
-            found, _ = evaluate(problem, ARB, wanted)
-        vertex = np.concatenate([found[c] for c in hull.columns])
-        if all(ball.is_finite() for ball in vertex):
-            wide.vertices.append(vertex)
+        for way in (signs, signs.opposite()):
+            problem, wanted = move(hull.problem, hull.wanted, way, fmt)
+            with ARB.precision(hull.precision):
+                found, _ = evaluate(problem, ARB, wanted)
+            vertex = np.concatenate([found[c] for c in hull.columns])
+            if all(ball.is_finite() for ball in vertex):
+                wide.vertices.append(vertex)
     return bool(chebyshev(_gaps(wide, fmt, got, member, max_ulp)).gap <= 1.0)
 
 

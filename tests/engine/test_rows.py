@@ -231,6 +231,29 @@ def test_reproducers_run_with_torch_alone(
         assert got == expected or (np.isnan(got) and np.isnan(expected)), finding.message
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("step", [8.0, 2.0**-14])
+def test_moves_are_as_long_as_they_are_asked_to_be(dtype: str, step: float) -> None:
+    problem = Problem(formula=sum_formula, inputs={"x": np.array([1.0, -3.0])}, reals={}, fixed={})
+    wanted = Wanted(order=0, cotangent=np.ones, direction=np.ones)
+    signs = Signs({"x": np.array([1.0, -1.0]), COTANGENT: np.ones(1), DIRECTION: np.ones(1)})
+    moved, _ = move(problem, wanted, signs, format_of(dtype), step)
+    first, second = moved.inputs["x"]
+    unit = format_of(dtype).unit_roundoff
+    assert float(first - 1) == pytest.approx(step * unit, rel=2.0**-8)
+    assert float(second + 3) == pytest.approx(3 * step * unit, rel=2.0**-8)
+
+
+def test_an_overflow_within_reach_is_excused() -> None:
+    """The distance of x and y is theirs to 1/1000, and so is its reciprocal, which overflows as soon as they move."""
+    op = op_of(
+        lambda x: (1.0 / (x[0] - x[1])).float().mul(1.0 + 2.0**-9).to(x.dtype),
+        lambda m, x: 1 / (x[0] - x[1]),
+        rows([1.0, 1.0 - 2.0**-11], [1.0, 0.5]),
+    )
+    assert not serious(run(op, "float16", "forward"))
+
+
 def test_the_direction_of_every_input_moves_by_its_own_signs() -> None:
     """f = x y along (u, v): the second derivative by x is v, to which the signs of x's direction mean nothing."""
     problem = Problem(
