@@ -46,6 +46,9 @@ def region_of(subject: RowSubject, column: str, k: int, key: Key) -> Region | No
     size = sum(int(np.size(x)) for x in sample.inputs.values())
     if sample.curve is None or sample.at is None or not allowance or size > _LARGEST:
         return None
+    if subject.settings.budget != "thorough" and dict(subject.variant) != dict(subject.op.variants[0]):
+        # The regions of the first variant say where an op fails; those of its options take as long again each.
+        return None
     follow = _Curve(subject, column, k, key)
     try:
         places = follow.places()

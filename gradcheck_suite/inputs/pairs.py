@@ -7,8 +7,8 @@ Every pair is deterministic and holds values of the format.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -31,6 +31,8 @@ class Pair:
     label: str
     probe: str
     at: float
+    curve: Callable[[float], tuple[Floats, ...]] | None = field(default=None, repr=False, compare=False)
+    """Both vectors at another place of the probe."""
 
 
 def pairs(fmt: Format, *, full: bool, shortest: int = 1, longest: int = 512) -> Iterator[Pair]:
@@ -98,7 +100,7 @@ def _scales(fmt: Format, n: int, *, full: bool) -> Iterator[Pair]:
         exponents += [fmt.emin - fmt.precision + 5, fmt.emin, low, low - 4, high - 1, fmt.emax - 3]
     for e in sorted(exponents):
         a, b = _scaled(fmt, e, x, y)
-        yield Pair(a, b, f"both vectors scaled by 2^{e}", "scale", 2.0**e)
+        yield Pair(a, b, f"both vectors scaled by 2^{e}", "scale", 2.0**e, _scaling(fmt, x, y))
     if full:
         sub = fmt.smallest_subnormal
         yield Pair(np.full(n, sub), np.full(n, -sub), "entries of the smallest subnormal", "scale", sub)
@@ -108,6 +110,16 @@ def _scales(fmt: Format, n: int, *, full: bool) -> Iterator[Pair]:
 
 def _scaled(fmt: Format, exponent: int, *vectors: Floats) -> tuple[Floats, ...]:
     return tuple(np.asarray(round_to(np.ldexp(v, exponent), fmt)) for v in vectors)
+
+
+def _scaling(fmt: Format, *vectors: Floats) -> Callable[[float], tuple[Floats, ...]]:
+    """The vectors times any scale; past the largest float they are infinite."""
+
+    def at(scale: float) -> tuple[Floats, ...]:
+        with np.errstate(over="ignore"):
+            return tuple(np.asarray(round_to(v * scale, fmt)) for v in vectors)
+
+    return at
 
 
 def _same_differences() -> Pair:
@@ -162,6 +174,8 @@ class Triplet:
     label: str
     probe: str
     at: float
+    curve: Callable[[float], tuple[Floats, ...]] | None = field(default=None, repr=False, compare=False)
+    """The three vectors at another place of the probe."""
 
 
 def triplets(fmt: Format, *, full: bool) -> Iterator[Triplet]:
@@ -176,7 +190,8 @@ def triplets(fmt: Format, *, full: bool) -> Iterator[Triplet]:
     yield Triplet(a, n, p, "negative nearer than the positive", "swap", 1.0)
     for e in (fmt.emax // 2 + 1, fmt.emin // 2 - fmt.precision // 2):
         x, y, z = _scaled(fmt, e, a, p, n)
-        yield Triplet(x, y, z, f"all vectors scaled by 2^{e}", "scale", 2.0**e)
+        along = _scaling(fmt, a, p, n)
+        yield Triplet(x, y, z, f"all vectors scaled by 2^{e}", "scale", 2.0**e, along)
     if full:
         for length in (1, 17, 257):
             x, y = _vectors(length)

@@ -56,6 +56,12 @@ def rows(fmt: Format, lengths: Sequence[int]) -> Iterator[Row]:
             yield Row(values, f"{row.label}, length {n}", row.probe, row.at, row.common, curve)
 
 
+def along_line(fmt: Format, label: str, probe: str, at: float, base: Floats) -> Row:
+    """`at` times a row, on the line of all its multiples."""
+    curve = _rounded(lambda place: place * base, fmt)
+    return Row(curve(at), label, probe, at, curve=curve)
+
+
 def _rounded(curve: Callable[[float], Floats], fmt: Format) -> Callable[[float], Floats]:
     def rounded(place: float) -> Floats:
         with np.errstate(over="ignore", invalid="ignore"):

@@ -5,7 +5,8 @@ Sources: the documentation pages of torch.nn and torch.nn.functional, version 2.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from math import inf
 from typing import Any
 
@@ -42,6 +43,25 @@ def _chosen(params: Params, fmt: Format, budget: str, default: Params, shortest:
         yield from special_pairs()
 
 
+def _sample(pair: Pair, lay: Callable[..., dict[str, Any]], extra: Any = None) -> Sample:
+    """A pair as the op takes it, `lay(x, y)`."""
+    return _along(lay, pair.curve, lay(pair.x, pair.y), extra or {}, pair)
+
+
+def _along(
+    lay: Callable[..., dict[str, Any]],
+    curve: Callable[[float], Any] | None,
+    inputs: dict[str, Any],
+    extra: dict[str, Any],
+    named: Pair | Triplet,
+) -> Sample:
+    """A sample that knows the others of its curve."""
+    sample = Sample(inputs=inputs, extra=extra, label=named.label, probe=named.probe, at=named.at)
+    if curve is None:
+        return sample
+    return replace(sample, curve=lambda at: replace(sample, inputs=lay(*curve(at)), at=at))
+
+
 # --- cosine_similarity
 
 _COSINE = {"dim": 1, "eps": 1e-8}
@@ -50,8 +70,7 @@ _COSINE = {"dim": 1, "eps": 1e-8}
 def _cosine_samples(params: Params, fmt: Format, *, budget: str, seed: int) -> Iterator[Sample]:
     dim, eps = int(params["dim"]), float(params["eps"])
     for pair in _chosen(params, fmt, budget, _COSINE, shortest=2):
-        x, y = _laid(pair.x, dim), _laid(pair.y, dim)
-        yield Sample(inputs={"x1": x, "x2": y}, label=pair.label, probe=pair.probe, at=pair.at)
+        yield _sample(pair, lambda x, y: {"x1": _laid(x, dim), "x2": _laid(y, dim)})
     for value in near(fmt, eps / 5, 1 if dim == 1 else 0):
         # 3, 4, 5: the norm is eps to within an ulp. Along an axis a cosine would never change.
         x, y = np.asarray(round_to(value * np.array([3.0, 4.0]), fmt)), np.array([0.5, -1.0])
@@ -103,8 +122,7 @@ _PAIRWISE = {"p": 2.0, "eps": 1e-6, "keepdim": False}
 
 def _pairwise_samples(params: Params, fmt: Format, *, budget: str, seed: int) -> Iterator[Sample]:
     for pair in _chosen(params, fmt, budget, _PAIRWISE):
-        inputs = {"x1": pair.x[np.newaxis], "x2": pair.y[np.newaxis]}
-        yield Sample(inputs=inputs, label=pair.label, probe=pair.probe, at=pair.at)
+        yield _sample(pair, lambda x, y: {"x1": x[np.newaxis], "x2": y[np.newaxis]})
     (pair,) = ordinary((24,))
     yield Sample(
         inputs={"x1": pair.x.reshape(2, 4, 3), "x2": pair.y[:12].reshape(4, 3)},
@@ -150,8 +168,7 @@ def pairwise_distance(
 
 def _pdist_samples(params: Params, fmt: Format, *, budget: str, seed: int) -> Iterator[Sample]:
     for pair in _chosen(params, fmt, budget, {"p": 2.0}):
-        rows = np.stack([pair.x, pair.y])
-        yield Sample(inputs={"input": rows}, label=pair.label, probe=pair.probe, at=pair.at)
+        yield _sample(pair, lambda x, y: {"input": np.stack([x, y])})
     (pair,) = ordinary((12,))
     rows = pair.x.reshape(4, 3).copy()
     yield Sample(inputs={"input": rows}, label="four ordinary rows", probe="rows", at=4.0)
@@ -191,7 +208,9 @@ def _embedding_samples(params: Params, fmt: Format, *, budget: str, seed: int) -
     if params["reduction"] == "none":
         default = {"margin": 0.0, "reduction": "none"}
         for pair in _chosen(params, fmt, budget, default, shortest=2):
-            yield _embedding(np.stack([pair.x] * 2), np.stack([pair.y] * 2), [1, -1], pair)
+            extra = {"target": np.array([1, -1], dtype=np.int64)}
+            lay = lambda x, y: {"input1": np.stack([x] * 2), "input2": np.stack([y] * 2)}  # noqa: E731
+            yield _sample(pair, lay, extra)
         # cos is exactly 24/25.
         x, y = np.array([3.0, 4.0]), np.array([4.0, 3.0])
         yield _embedding(x[np.newaxis], y[np.newaxis], [-1], Pair(x, y, "an exact cosine", "angle", 16.0))
@@ -264,9 +283,10 @@ def _triplet_samples(params: Params, fmt: Format, *, budget: str, seed: int) -> 
 
 
 def _triplet(t: Triplet) -> Sample:
-    vectors = {"anchor": t.anchor, "positive": t.positive, "negative": t.negative}
-    inputs = {n: v[np.newaxis] for n, v in vectors.items()}
-    return Sample(inputs=inputs, label=t.label, probe=t.probe, at=t.at)
+    def lay(*vectors: Any) -> dict[str, Any]:
+        return {n: v[np.newaxis] for n, v in zip(_VECTORS, vectors, strict=True)}
+
+    return _along(lay, t.curve, lay(t.anchor, t.positive, t.negative), {}, t)
 
 
 def _triplet_batches(fmt: Format) -> Iterator[Sample]:

@@ -17,7 +17,7 @@ from torch import nn
 from gradcheck_suite.floats import Format, round_to
 from gradcheck_suite.formula.context import Context
 from gradcheck_suite.formula.tape import Array
-from gradcheck_suite.inputs.rows import LENGTHS, PAST_FLOAT16, WIDE, Row, place, rows
+from gradcheck_suite.inputs.rows import LENGTHS, PAST_FLOAT16, WIDE, Row, along_line, place, rows
 from gradcheck_suite.ops.declare import operation
 from gradcheck_suite.ops.record import Params, Sample
 
@@ -157,17 +157,16 @@ def _for_normalize(params: Params, fmt: Format, *, budget: str, seed: int) -> It
     lengths = LENGTHS[budget][:5] if full else (2, 3)
     for row in rows(fmt, lengths):
         if full or row.common or row.probe == "level":
-            yield _sample(_laid(row.values, dim), row)
+            yield _sample(_laid(row.values, dim), row, lambda values: _laid(values, dim))
     for scale in _scales(fmt) if full else ():
-        values = round_to(np.array([3.0, -4.0]) * scale, fmt)
-        row = Row(values, "entries of one scale, length 2", "scale", float(round_to([scale], fmt)[0]))
-        yield _sample(_laid(values, dim), row)
+        (size,) = round_to([scale], fmt)
+        row = along_line(fmt, "entries of one scale, length 2", "scale", float(size), np.array([3.0, -4.0]))
+        yield _sample(_laid(row.values, dim), row, lambda values: _laid(values, dim))
     (eps,) = round_to([params["eps"]], fmt)
     for factor in (0.5, 1.0, 2.0):
-        values = round_to(np.array([0.0, -eps * factor, 0.0]), fmt)
-        yield _sample(
-            _laid(values, dim), Row(values, "a norm beside eps, length 3", "norm", float(abs(values[1])))
-        )
+        (norm,) = round_to([eps * factor], fmt)
+        row = along_line(fmt, "a norm beside eps, length 3", "norm", float(norm), np.array([0.0, -1.0, 0.0]))
+        yield _sample(_laid(row.values, dim), row, lambda values: _laid(values, dim))
 
 
 def _scales(fmt: Format) -> tuple[float, ...]:

@@ -1,0 +1,98 @@
+"""Regions along the curve of a sample: their ends are adjacent floats, found by torch's own answers."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from gradcheck_suite.floats import format_of, from_ordinal, round_to, to_ordinal
+from gradcheck_suite.inputs.pairs import pairs, triplets
+from gradcheck_suite.ops.declare import make_op
+from gradcheck_suite.ops.record import Op, Sample
+from gradcheck_suite.ops.registry import registry
+from tests.engine.toys import run, serious
+
+
+def naive_norm(x: torch.Tensor) -> torch.Tensor:
+    return (x * x).sum().sqrt()
+
+
+def scaled(dtype: str) -> Op:
+    """The norm of (3, 4), whose square overflows, on the curve of all its multiples."""
+    fmt = format_of(dtype)
+    start = Sample(inputs={}, label="multiples of (3, 4)", probe="scale")
+
+    def at(scale: float) -> Sample:
+        with np.errstate(over="ignore"):
+            inputs = {"input": np.asarray(round_to(np.array([3.0, 4.0]) * scale, fmt))}
+        return dataclasses.replace(start, inputs=inputs, at=scale, curve=at)
+
+    def samples(params: Any, fmt: Any, *, budget: str, seed: int) -> Iterator[Sample]:
+        yield at(1.0)
+        yield at(2.0 ** (fmt.emax - 4))
+
+    return make_op(
+        "norm",
+        naive_norm,
+        lambda m, x: m.norm(x),
+        family="toy",
+        callable_name="norm",
+        pointwise=False,
+        samples=samples,
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_an_overflow_has_ends_on_adjacent_floats(dtype: str) -> None:
+    fmt = format_of(dtype)
+    (found,) = serious(run(scaled(dtype), dtype, "forward"))
+    assert found.kind == "overflow"
+    assert found.lo is not None
+    assert found.hi is not None
+    assert found.lo_exact
+
+    def overflows(scale: float) -> bool:
+        x = torch.tensor([3.0 * scale, 4.0 * scale], dtype=getattr(torch, dtype))
+        return bool(torch.isinf(naive_norm(x)))
+
+    first = np.array([float.fromhex(found.lo)])
+    before = float(from_ordinal(to_ordinal(first, fmt) - 1, fmt)[0])
+    assert overflows(float(first[0]))
+    assert not overflows(before)
+    assert float.fromhex(found.hi) > first[0]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
+def test_pairs_and_triplets_lie_on_their_curves(dtype: str) -> None:
+    fmt = format_of(dtype)
+    curved = 0
+    for pair in pairs(fmt, full=True):
+        if pair.curve is not None:
+            curved += 1
+            np.testing.assert_array_equal(pair.curve(pair.at), (pair.x, pair.y))
+    for triplet in triplets(fmt, full=True):
+        if triplet.curve is not None:
+            curved += 1
+            vectors = (triplet.anchor, triplet.positive, triplet.negative)
+            np.testing.assert_array_equal(triplet.curve(triplet.at), vectors)
+    assert curved >= 8
+
+
+@pytest.mark.parametrize("name", ["normalize", "cosine_similarity", "pairwise_distance", "pdist"])
+def test_the_curve_of_a_sample_leads_through_it(name: str) -> None:
+    op = registry().get(name)
+    fmt = format_of("float32")
+    assert op.samples is not None
+    params = op.params(op.variants[0])
+    curved = [s for s in op.samples(params, fmt, budget="default", seed=0) if s.curve is not None]
+    assert curved
+    for sample in curved:
+        assert sample.curve is not None
+        assert sample.at is not None
+        for n, x in sample.curve(sample.at).inputs.items():
+            np.testing.assert_array_equal(x, sample.inputs[n])
