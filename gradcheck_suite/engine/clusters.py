@@ -66,4 +66,4 @@ def worst_member(x: Floats, ulp: Floats, members: Ints) -> int:
     errors = ulp[members]
     worst = members[errors == np.max(errors)]
     size = np.abs(np.nan_to_num(x[worst], nan=np.inf))
-    return int(worst[np.lexsort((-x[worst], size))[0]])
+    return int(worst[np.lexsort((np.signbit(x[worst]), -x[worst], size))[0]])

@@ -168,7 +168,9 @@ def _group(prober: Prober, group: Group | None, region: Region | None, simple: d
     track = prober.tracks[region.profile]
     where = track.where
     members, x = where[region.members], track.profile.x[region.members]
-    first, last = (0, 0) if np.isnan(x[0]) else (int(np.argmin(x)), int(np.argmax(x)))
+    # Both zeros are one end: a region starts at -0 and ends at +0.
+    order = np.lexsort((~np.signbit(x), x))
+    first, last = (0, 0) if np.isnan(x[0]) else (int(order[0]), int(order[-1]))
     interval = Interval(
         kind=region.kind,
         severity=region.severity,

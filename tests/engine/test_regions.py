@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
+from gradcheck_suite.engine.clusters import worst_member
 from gradcheck_suite.engine.judge import KINDS, SEVERITIES, Verdicts
 from gradcheck_suite.engine.profiles import Profile
 from gradcheck_suite.engine.regions import ALLOWANCES, Region, map_regions
@@ -220,3 +221,8 @@ def test_the_worst_point_is_known_and_the_simplest_of_equals() -> None:
 
     left, right = sorted(mapped(rule, fmt)[0], key=lambda r: r.lo)
     assert (left.lo, left.hi, right.lo, right.hi) == (-9, -3.5, 3.5, 9)
+
+
+def test_of_equally_bad_zeros_the_positive_one_is_shown() -> None:
+    x = np.array([-1.0, -0.0, 0.0, 1.0])
+    assert worst_member(x, np.array([1.0, 9.0, 9.0, 9.0]), np.array([1, 2, 3])) == 2
