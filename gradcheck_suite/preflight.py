@@ -65,16 +65,15 @@ def _release(version: str) -> tuple[int, ...]:
 def require_writable(settings: Settings) -> None:
     """Make the folders that a run writes into. Raises UsageError naming the one that cannot be written."""
     if settings.report is not None:
-        _require_folder(Path(settings.report), f"the report folder {settings.report}")
+        require_folder(Path(settings.report), f"the report folder {settings.report}")
     if settings.json is not None:
         if Path(settings.json).is_dir():
             raise UsageError(f"{settings.json} is a folder; name a file for the results document")
-        _require_folder(Path(settings.json).parent, f"the folder of {settings.json}")
-    if settings.baseline is not None and settings.update_baseline is not None:
-        _require_folder(Path(settings.baseline), f"the folder of baselines {settings.baseline}")
+        require_folder(Path(settings.json).parent, f"the folder of {settings.json}")
 
 
-def _require_folder(folder: Path, what: str) -> None:
+def require_folder(folder: Path, what: str) -> None:
+    """Make the folder, which an error calls `what`. Raises UsageError where it cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Only writing shows whether a folder can be written: a mode says little to root, or on a read-only

@@ -12,6 +12,7 @@ from gradcheck_suite.baseline import compare, files
 from gradcheck_suite.baseline.compare import OTHER_ENVIRONMENT, SAME_ENVIRONMENT, Slack
 from gradcheck_suite.baseline.record import Entry, Region, entry_of, gated, position
 from gradcheck_suite.errors import UsageError
+from gradcheck_suite.preflight import require_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -159,6 +160,8 @@ def open_baseline(settings: Settings, environment: Mapping[str, Any]) -> Baselin
         )
     for _ in files.read_all(folder):
         pass
+    if settings.update_baseline is not None:
+        require_folder(folder, f"the folder of baselines {folder}")
     return Baseline(folder, environment, max_ulp=settings.max_ulp, exact=False)
 
 

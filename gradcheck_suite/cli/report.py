@@ -11,6 +11,7 @@ from gradcheck_suite import gate
 from gradcheck_suite.cli.codes import DONE, FOUND, INTERRUPTED
 from gradcheck_suite.cli.common import add_options, open_registry, settings_of
 from gradcheck_suite.cli.progress import tracked
+from gradcheck_suite.errors import UsageError
 from gradcheck_suite.preflight import require_writable
 
 if TYPE_CHECKING:
@@ -74,7 +75,12 @@ def _tell(document: Document, settings: Settings) -> None:
     from gradcheck_suite.reporters.terminal import render_terminal
 
     assert settings.report is not None
-    write_outputs(document, settings)
+    try:
+        write_outputs(document, settings)
+    except UsageError:
+        # A full disk, say: what was computed is told all the same.
+        sys.stdout.write(render_terminal(document, report=None))
+        raise
     sys.stdout.write(render_terminal(document, report=str(index_of(settings.report))))
     if on_github():
         sys.stdout.write(tell_github(document))

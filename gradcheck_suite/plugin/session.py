@@ -197,15 +197,19 @@ class GradcheckSession:
         return engine.document(ran, results, self.settings, complete=complete)
 
     def _write(self, session: pytest.Session) -> None:
+        # Where one cannot be written, the other may lie on another disk.
+        for write in (self._write_outputs, self._update_baseline):
+            try:
+                write()
+            except UsageError as error:
+                self.trouble = "; ".join(filter(None, (self.trouble, str(error))))
+                session.exitstatus = pytest.ExitCode.USAGE_ERROR
+
+    def _write_outputs(self) -> None:
         from gradcheck_suite.outputs import write_outputs
 
         assert self.document is not None
-        try:
-            write_outputs(self.document, self.settings)
-            self._update_baseline()
-        except UsageError as error:
-            self.trouble = str(error)
-            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        write_outputs(self.document, self.settings)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self.document is None:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from gradcheck_suite import engine, results
+from gradcheck_suite import engine, outputs, results
+from gradcheck_suite.errors import UsageError
 from tests.cli.conftest import Call
 
 FLOAT32 = ("--dtypes", "float32")
@@ -101,6 +102,20 @@ def test_an_unwritable_folder_is_told_before_the_work(
         assert err.count("\n") == 1
 
 
+def test_a_report_that_cannot_be_written_is_told_all_the_same(
+    planted: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise UsageError("cannot write reports/results.json: No space left on device.")
+
+    monkeypatch.setattr(outputs, "write_outputs", full)
+    code, out, err = planted("report", "--ops", "tanh", "--dtypes", "float32")
+    assert code == 2
+    assert "worst findings" in out
+    assert "report: " not in out
+    assert "No space left on device" in err
+
+
 def test_custom_ops_are_loaded_from_a_file(planted: Call, folder: Path) -> None:
     (folder / "ops.py").write_text(
         "def pytest_gradcheck_register(register):\n"
@@ -116,9 +131,9 @@ def test_custom_ops_are_loaded_from_a_file(planted: Call, folder: Path) -> None:
 
 
 def test_the_engine_itself_writes_a_report(call: Call, folder: Path) -> None:
-    code, out, _ = call(
-        "report", "--ops", "relu,sigmoid", "--dtypes", "float64,bfloat16", "--fail-on", "critical"
-    )
+    arguments = ("report", "--ops", "relu,sigmoid", "--dtypes", "float64,bfloat16", "--fail-on", "critical")
+    # What the package ships may know of these findings already; strict asks for all.
+    code, out, _ = call(*arguments, "--strict")
     assert code == 1
     document = results.read(folder / "reports" / "results.json")
     by_id = {result.id: result for result in document.results}
@@ -126,6 +141,6 @@ def test_the_engine_itself_writes_a_report(call: Call, folder: Path) -> None:
     assert all(found.severity == "info" for found in by_id["relu::bfloat16::backward"].findings)
     assert "underflow" in {found.kind for found in by_id["sigmoid::float64::backward"].findings}
     assert by_id["sigmoid::bfloat16::forward"].exhaustive
-    assert "sigmoid::float64::backward" in out
+    assert "repeat one: pytest --gradcheck gradcheck::sigmoid::" in out
     page = (folder / "reports" / "index.html").read_text(encoding="utf-8")
     assert "sigmoid" in page

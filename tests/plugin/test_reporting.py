@@ -190,3 +190,15 @@ def test_a_place_that_became_unwritable_is_told_without_a_traceback(planted: pyt
     text = result.stdout.str()
     assert "ERROR: cannot write" in text
     assert "Traceback" not in text
+
+
+def test_a_document_that_cannot_be_written_costs_no_baseline(
+    planted: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    planted.makepyfile("def test_own():\n    import os\n    os.mkdir('out.json')\n")
+    record = ("--gradcheck-baseline=base", "--gradcheck-update-baseline=all")
+    result = planted.runpytest_inprocess(*ONE, "--gradcheck-ops=relu", "--gradcheck-json=out.json", *record)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "ERROR: cannot write" in result.stdout.str()
+    assert (planted.path / "base" / "relu.json").is_file()
