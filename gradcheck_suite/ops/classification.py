@@ -28,7 +28,7 @@ from gradcheck_suite.inputs.classes import (
     single_rows,
     weights,
 )
-from gradcheck_suite.inputs.rows import rows
+from gradcheck_suite.inputs.rows import PAST_FLOAT16, rows
 from gradcheck_suite.ops.declare import operation
 from gradcheck_suite.ops.record import Params, Sample
 from gradcheck_suite.ops.variants import TENSOR
@@ -128,6 +128,16 @@ def _for_classes(
         at=1.0,
     )
     yield single
+    usual = "label_smoothing" not in params and params["reduction"] == "mean" and ignored == -100
+    if usual and not tensors and fmt.name == "float16" and budget != "quick":
+        # Their number, which the mean divides by, is past the largest float16 number.
+        yield Sample(
+            inputs={"input": np.full((PAST_FLOAT16, 1), -1.0)},
+            extra={"target": np.zeros(PAST_FLOAT16, dtype=np.int64)},
+            label=f"a batch of {PAST_FLOAT16}",
+            probe="batch",
+            at=float(PAST_FLOAT16),
+        )
 
 
 def _for_images(

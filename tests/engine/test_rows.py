@@ -292,6 +292,13 @@ def test_second_derivatives_beside_a_clamp_behind_which_the_first_is_a_set_are_e
     assert serious(result) == []
 
 
+def test_a_mean_over_more_rows_than_float16_counts_is_judged() -> None:
+    """The exact loss of 65,600 rows of -1 is 1, and torch's is NaN: inf / inf."""
+    case = Case(op=registry().get("nll_loss"), variant={}, dtype="float16", direction="forward")
+    (result,) = run_case(case, Settings())
+    assert any("a batch of 65600" in f.message for f in serious(result))
+
+
 QUIET = [
     ("cross_entropy", {}, "ignored"),
     ("nll_loss", {}, "ignored"),
