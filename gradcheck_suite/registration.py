@@ -92,6 +92,21 @@ class Registrar:
         """
         if not _NAME.fullmatch(name):
             raise UsageError(f"{name!r} cannot name an op; use letters, digits, '_', '.' and '-'")
+        _callable(
+            name,
+            fn=fn,
+            formula=formula,
+            gradient=gradient,
+            against=against,
+            domain=domain,
+            partners=partners,
+            offsets=offsets,
+            documented=documented,
+            samples=samples,
+            adapter=adapter,
+            out=out,
+        )
+        custom.check_mode(name, fn)
         stated = _Stated(
             name=name,
             fn=fn,
@@ -203,6 +218,9 @@ def _borrowed(stated: _Stated, model: Op) -> Op:
         "code": stated.code(model.inputs),
         **stated.common(),
     }
+    if "samples" in stated.options:
+        samples = stated.options["samples"]
+        fields["samples"] = custom.naming(stated.name, samples, model.inputs, model.extras)
     return dataclasses.replace(
         model,
         call=_passing(custom.fitting(stated.call(model.inputs)), frozenset(stated.params)),
@@ -237,9 +255,11 @@ def _defined(stated: _Stated, formula: Callable[..., Any]) -> Op:
     defaults = {**custom.keyword_defaults(formula), **stated.params}
     _check_params(stated, custom.keyword_defaults(formula).keys(), f"the formula of {stated.name}")
     call = custom.in_order(stated.call(names), names)
-    definition = formula
+    pointwise = "samples" not in stated.options and "reduction" not in defaults
+    definition = custom.explained(formula, f"the formula of {stated.name}", pointwise=pointwise)
     if stated.gradient is not None:
-        definition = custom.straight_through(formula, stated.gradient, inputs)
+        slopes = custom.explained(stated.gradient, f"the gradient formula of {stated.name}", pointwise=False)
+        definition = custom.straight_through(definition, slopes, inputs)
     variants = stated.variants or ({},)
     structural = tuple(stated.options.get("structural", ()))
     if stated.outputs:
@@ -253,6 +273,10 @@ def _defined(stated: _Stated, formula: Callable[..., Any]) -> Op:
     if pointwise and "reduction" in defaults:
         # Entry by entry where it is "none"; otherwise sums over the same tuples.
         fields["samples"] = samples_of
+    if "samples" in stated.options:
+        fields["samples"] = custom.naming(
+            stated.name, stated.options["samples"], inputs, names[len(inputs) :]
+        )
     return Op(
         call=call,
         formula=definition,
@@ -273,12 +297,22 @@ def _check_params(stated: _Stated, valid: Iterable[str], of: str) -> None:
             raise UsageError.unknown(f"parameter of {of}", name, valid)
 
 
+def _callable(op: str, **given: Any) -> None:
+    """Raises UsageError for what has to be called and cannot be."""
+    for name, value in given.items():
+        if not callable(value) and (value is not None or name == "fn"):
+            raise UsageError(
+                f"{name}= of {op} must be callable, but it is {type(value).__name__} {value!r:.40}"
+            )
+
+
 def _known(
     noun: str, given: Sequence[Any] | None, valid: Sequence[str], default: Sequence[str] | None = None
 ) -> tuple[str, ...]:
     if given is None:
         return tuple(valid if default is None else default)
-    # torch.float32 is understood as "float32".
+    # torch.float32 is understood as "float32", and one name as a list of one.
+    given = [given] if isinstance(given, str) or not hasattr(given, "__iter__") else given
     names = tuple(str(name).removeprefix("torch.") for name in given)
     for name in names:
         if name not in valid:
@@ -294,6 +328,8 @@ def _constant(landmarks: Any) -> Any:
 
 
 def _possible(name: str, max_ulp: float | None) -> float | None:
+    if max_ulp is not None and not isinstance(max_ulp, int | float):
+        raise UsageError(f"max_ulp={max_ulp!r} of {name} must be a number, such as 4")
     if max_ulp is not None and not max_ulp >= HALF_AN_ULP:
         raise UsageError(
             f"max_ulp={max_ulp:g} of {name} is impossible to pass: even a correctly rounded result is off by "

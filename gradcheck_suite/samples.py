@@ -1,16 +1,18 @@
 """Calls to judge an op on whose entries depend on each other: what `samples=` of a registration takes.
 
-    register("fused_softmax", fused_softmax, formula=softmax, samples=rows(dim=-1)) register("bilinear",
-    bilinear, formula=form, samples=shaped({"a": (3, 4), "b": (4, 2)})) register("fused_loss", fused_loss,
-    formula=loss, inputs=["logits"], samples=labelled_rows("logits", "target"))
+    register("fused_softmax", fused_softmax, formula=softmax, samples=rows(dim=-1))
+    register("bilinear", bilinear, formula=form, samples=shaped({"a": (3, 4), "b": (4, 2)}))
+    register("fused_loss", fused_loss, formula=loss, inputs=["logits"], samples=labelled_rows())
 
 Each function here returns a generator `samples(params, fmt, budget=…, seed=…)` of `Sample`; one of your own
-may yield whatever it likes.
+may yield whatever it likes. Where an op has one tensor, or one further argument, its name in the samples does
+not matter.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,9 @@ from gradcheck_suite.ops.record import Params, Sample
 
 __all__ = ["Sample", "labelled_rows", "rows", "shaped"]
 
+_BATCHED = 64
+"""Rows up to this length are also tried several at a time."""
+
 Samples = Callable[..., Iterator[Sample]]
 Argument = Any
 """A value or an array, or a function of the inputs by name that returns one."""
@@ -32,18 +37,25 @@ Argument = Any
 def rows(
     dim: int | None = None, *, rank: int | None = None, name: str = "input", lengths: Sequence[int] = ()
 ) -> Samples:
-    """Adversarial rows along one axis of the input `name`: ties, gaps, masks, shifts, mixed magnitudes; 1 to
-    512 long.
+    """Adversarial rows along one axis of the op's tensor: ties, gaps, masks, shifts, mixed magnitudes; 1 to
+    4099 long.
 
     `dim` is the axis; without it the op's parameter "dim" says it. `rank` is the number of axes, by default
-    the fewest that have such an axis. `lengths` replaces the lengths of the rows.
+    the fewest that have such an axis, and along the last one also matrices of rows, for ops that take them.
+    `lengths` replaces the lengths of the rows. `name` is only needed by ops with several tensors.
     """
 
     def along(params: Params, fmt: Format, *, budget: str, seed: int) -> Iterator[Sample]:
         axis = int(params.get("dim", -1)) if dim is None else dim
-        for row in adversarial.rows(fmt, lengths or adversarial.LENGTHS[budget]):
+        longest = () if lengths or budget == "quick" else adversarial.PRIME[-1:]
+        for row in adversarial.rows(fmt, (*(lengths or adversarial.LENGTHS[budget]), *longest)):
             placed = adversarial.place(row.values, axis, rank=rank)
-            yield Sample(inputs={name: placed}, label=row.label, probe=row.probe, at=row.at)
+            sample = Sample(inputs={name: placed}, label=row.label, probe=row.probe, at=row.at)
+            yield sample
+            if rank is None and axis == -1 and row.common and len(row.values) <= _BATCHED:
+                several = adversarial.place(row.values, -1, rank=2, inner=3)
+                label = f"{row.label}, and two others like it"
+                yield replace(sample, inputs={name: several}, label=label, tentative=True)
 
     return along
 

@@ -142,7 +142,8 @@ def reproducer(
         lines.append("y = torch.cat([t.reshape(-1) for t in y])")
     shown = "y"
     if direction != "forward":
-        shown = _gradient_lines(lines, list(sample.inputs), direction, wrt, cotangent, tangents, dtype)
+        seed = _seed(cotangent, dtype, path) if op.custom else tensor_code(cotangent, dtype)
+        shown = _gradient_lines(lines, list(sample.inputs), direction, wrt, seed, tangents, dtype)
     place = f"[{', '.join(map(str, index))}]" if index else ""
     lines += [
         f"got = {shown}{place}.item()",
@@ -164,6 +165,15 @@ def _laid_out(value: Any, dtype: str, path: str) -> str:
     if path == "channels_last" and value.ndim == 4:
         return f"{made}.contiguous(memory_format=torch.channels_last)"
     return f"torch.stack([t := {made}, t], -1)[..., 0]" if path == "strided" and value.ndim else made
+
+
+def _seed(cotangent: Floats, dtype: str, path: str) -> str:
+    """A cotangent as autograd hands it over: equal numbers are one that is expanded, as by a sum."""
+    if np.size(cotangent) > 1 and (cotangent == np.ravel(cotangent)[0]).all():
+        return (
+            f"{tensor_code(np.ravel(cotangent)[:1], dtype)}[0].expand({', '.join(map(str, cotangent.shape))})"
+        )
+    return _laid_out(cotangent, dtype, path)
 
 
 def _call(op: Op, variant: Mapping[str, Any], sample: Sample, dtype: str, path: str) -> str:
@@ -203,12 +213,12 @@ def _gradient_lines(
     names: list[str],
     direction: str,
     wrt: str | None,
-    cotangent: Floats,
+    cotangent: str,
     tangents: Mapping[str, Floats],
     dtype: str,
 ) -> str:
     which = names.index(wrt or names[0])
-    lines.append(f"cotangent = {tensor_code(cotangent, dtype)}")
+    lines.append(f"cotangent = {cotangent}")
     inputs = ", ".join(names)
     unused = "allow_unused=True, materialize_grads=True"
     if direction != "double-backward":

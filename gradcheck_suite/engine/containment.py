@@ -22,7 +22,7 @@ from gradcheck_suite.engine.availability import unjudged
 from gradcheck_suite.engine.cases import Case
 from gradcheck_suite.engine.run import run_case
 from gradcheck_suite.engine.stacks import Stack, read_stack
-from gradcheck_suite.errors import GradcheckError
+from gradcheck_suite.errors import GradcheckError, UsageError
 from gradcheck_suite.options import Settings
 from gradcheck_suite.results import Finding, Result, result_from_json
 
@@ -179,6 +179,8 @@ class _Worker:
         if isinstance(answer, Death):
             return answer
         sys.stderr.write(self._printed())
+        if "usage" in answer:
+            raise UsageError(answer["usage"])
         if "mistake" in answer:
             raise GradcheckError(f"the harness failed on {case.id}:\n{answer['mistake']}")
         return [result_from_json(data) for data in answer["results"]]

@@ -58,7 +58,9 @@ def call_sample(
         outputs = _tensors(found)
         columns = {"value": outputs}
         if order:
-            columns |= _derivatives(outputs, leaves, cotangent, direction, order)
+            # torch's own backwards are not tried with further layouts of the cotangent.
+            lay = _lay(path) if op.custom else _as_it_is
+            columns |= _derivatives(outputs, leaves, cotangent, direction, order, lay)
         return Called(
             columns={n: _flat(parts) for n, parts in columns.items()},
             dtypes={n: str(parts[0].dtype).removeprefix("torch.") for n, parts in columns.items()},
@@ -85,6 +87,22 @@ def _maker(dtype: str, device: str, path: str) -> Callable[[Any], torch.Tensor]:
     return make
 
 
+def _as_it_is(t: torch.Tensor) -> torch.Tensor:
+    return t
+
+
+def _lay(path: str) -> Callable[[torch.Tensor], torch.Tensor]:
+    """How autograd hands over a cotangent: in the layout of the path; one number expanded where all are alike,
+    as a sum does."""
+
+    def laid(t: torch.Tensor) -> torch.Tensor:
+        if t.numel() > 1 and bool((t == t.reshape(-1)[0]).all()):
+            return t.reshape(-1)[0].expand(t.shape)
+        return laid_out(t, path)
+
+    return laid
+
+
 def _tensors(found: Any) -> list[torch.Tensor]:
     outputs = list(found) if isinstance(found, tuple | list) else [found]
     for output in outputs:
@@ -99,6 +117,7 @@ def _derivatives(
     cotangent: Pattern,
     direction: Pattern,
     order: int,
+    lay: Callable[[torch.Tensor], torch.Tensor],
 ) -> dict[str, list[torch.Tensor]]:
     differentiable = [t for t in outputs if t.requires_grad]
     if not differentiable:
@@ -107,7 +126,7 @@ def _derivatives(
     seeds, start = [], 0
     for t in outputs:
         if t.requires_grad:
-            seeds.append(_like(t, numbers[start : start + t.numel()]))
+            seeds.append(lay(_like(t, numbers[start : start + t.numel()])))
         start += t.numel()
     inputs = list(leaves.values())
     grads = _grad(differentiable, inputs, seeds, create_graph=order > 1)

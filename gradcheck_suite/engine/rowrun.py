@@ -410,7 +410,8 @@ class RowRunner:
         known = [*main.owner[main.verdicts.kind > 0], *main.ties]
         rest = self.subject.small[~np.isin(self.subject.small, known)]
         found = []
-        for name, every in (("scaled", 1), ("one-hot", 3)):
+        own = (("even", 3), ("ragged", 3)) if self.case.op.custom else ()
+        for name, every in (("scaled", 1), ("one-hot", 3), *own):
             judged = self.subject.judged(self.column, "vector", name, rest[::every])
             found += self._findings(judged)
         return found

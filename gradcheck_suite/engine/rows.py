@@ -22,7 +22,16 @@ from gradcheck_suite.engine.refusals import Raised, renewed
 from gradcheck_suite.engine.rowconditioning import Kinks, excused, kinks_of
 from gradcheck_suite.engine.subdifferential import Subdifferential, TieVerdict
 from gradcheck_suite.floats import Exact, Format, format_of
-from gradcheck_suite.formula.arrays import Problem, Reference, Wanted, reference, reference_mpmath
+from gradcheck_suite.formula.arrays import (
+    Problem,
+    Reference,
+    Wanted,
+    evaluate,
+    reference,
+    reference_mpmath,
+)
+from gradcheck_suite.formula.evaluate import start_precision
+from gradcheck_suite.formula.fields import ARB
 from gradcheck_suite.inputs import cotangents
 from gradcheck_suite.ops.record import Op, Sample
 from gradcheck_suite.options import Settings
@@ -111,7 +120,9 @@ class RowSubject:
         assert self.op.samples is not None, f"{self.op.name} is not pointwise and states no samples"
         found = self.op.samples(self.params, self.fmt, budget=self.settings.budget, seed=self.settings.seed)
         return tuple(
-            s for s in found if (self.order < 2 or _size(s) <= _LARGEST_SECOND) and self._in_domain(s)
+            s
+            for s in found
+            if (self.order < 2 or _size(s) <= _LARGEST_SECOND) and self._in_domain(s) and self._taken(s)
         )
 
     def extend(self, samples: Iterable[Sample]) -> range:
@@ -127,6 +138,21 @@ class RowSubject:
                 self.op, self.variant, self.dtype, self.order, self.settings, samples=()
             )
         return self._curves[k]
+
+    def _taken(self, sample: Sample) -> bool:
+        """Whether the op and its definition both take a tentative sample, and give as many numbers."""
+        if not sample.tentative:
+            return True
+        pattern = self.pattern("mixed")
+        try:
+            called = rowcalls.call_sample(
+                self.op, self.variant, sample, dtype=self.dtype, order=0, cotangent=pattern, direction=pattern
+            )
+            with ARB.precision(start_precision(self.fmt)):
+                columns, _ = evaluate(self.problem(sample), ARB, self.wanted("mixed", 0))
+        except Exception:
+            return False
+        return len(columns["value"]) == len(called.columns["value"])
 
     def _in_domain(self, sample: Sample) -> bool:
         """Whether a user's op is defined for the sample; the samples of torch's own ops all are."""
@@ -152,7 +178,10 @@ class RowSubject:
         """The cotangent of that name."""
         if cotangent == "scaled":
             return cotangents.scaled(self._loss_scale)
-        return cotangents.one_hot if cotangent == "one-hot" else cotangents.mixed
+        if cotangent == "ragged":
+            return cotangents.ragged(self.fmt)
+        named = {"one-hot": cotangents.one_hot, "even": cotangents.even}
+        return named.get(cotangent, cotangents.mixed)
 
     def wanted(self, cotangent: str, order: int) -> Wanted:
         """What the reference must compute under that cotangent."""
@@ -169,9 +198,12 @@ class RowSubject:
                 self._references[key] = self.reference(k)
             elif cotangent == "scaled" and problem.finite:
                 factor = float(self.pattern("scaled")(1)[0])
-                self._references[key] = self.reference(k).times_power(int(np.log2(factor)))
+                scaled = self.reference(k).times_power(int(np.log2(factor)))
+                self._references[key] = scaled.without_overflow(self.fmt)
             else:
-                self._references[key] = reference(problem, self.fmt, self.wanted(cotangent, order))
+                self._references[key] = reference(
+                    problem, self.fmt, self.wanted(cotangent, order), literal=self.op.custom
+                )
         return self._references[key]
 
     def by_mpmath(self, k: int, cotangent: str, order: int, bits: int) -> dict[str, Any]:

@@ -38,6 +38,11 @@ _SPARE_BITS = 512
 _RANDOM = 2
 _MOST_AXES = 24
 _MOST_QUERIES = 40
+_MOST_OF_LARGE = 4
+_LARGE = 128
+"""Entries of a sample from which on fewer points nearby are asked for."""
+
+_PLACES = 6
 _SAME = 2.0**-40
 _CONDITIONED, _MOST_CONDITIONED = 8, 48
 
@@ -72,6 +77,8 @@ class _Hull:
     vertices: list[Objects] = field(default_factory=list)
     points: list[Problem] = field(default_factory=list)
     firsts: list[Objects] = field(default_factory=list)
+    directions: list[Floats] = field(default_factory=list)
+    bends: Any = 0.0
     axes: bool = False
 
     def __post_init__(self) -> None:
@@ -100,10 +107,27 @@ class _Hull:
         size = np.abs(direction).max(initial=0.0)
         if not size or not np.isfinite(size):
             return
+        found: list[Objects] = []
         for sign in (1.0, -1.0):
-            point = self.moved(np.clip(direction / size, -1.0, 1.0) * sign)
+            step, before = np.clip(direction / size, -1.0, 1.0) * sign, len(self.vertices)
+            point = self.moved(step)
             if self._take(point):
                 self._take(replace(point, straight=True))
+            self.directions += [step] * (len(self.vertices) - before)
+            found += self.vertices[before : before + 1]
+        if len(found) == 2:
+            rise = np.array([float((a - b).mid()) for a, b in zip(*found, strict=True)])
+            self.bends = self.bends + rise[: len(direction)] * direction / size
+
+    @property
+    def curvature(self) -> Floats:
+        """Per entry of the inputs 1 where its gradient was seen to rise with it, -1 where it fell.
+
+        The gradient of a convex function at x + t d is extreme in the direction d, that of a concave one in -d; a
+        cotangent of both signs makes both of one op.
+        """
+        signs: Floats = np.where(np.broadcast_to(self.bends, (sum(self.sizes),)) < 0, -1.0, 1.0)
+        return signs
 
     def _take(self, point: Problem) -> bool:
         """Note the gradient at a point; whether a documented clamp holds there."""
@@ -136,15 +160,16 @@ class _Hull:
         return bool(self.firsts) and bool(self._vary(self.firsts).any())
 
     def _vary(self, vertices: list[Objects]) -> Bools:
-        first = vertices[0]
+        first, floor = vertices[0], self.floor()
         out = np.zeros(len(first), dtype=bool)
         for vertex in vertices[1:]:
-            out |= np.array([self.differ(a, b) for a, b in zip(first, vertex, strict=True)])
+            rest = np.flatnonzero(~out)
+            out[rest] = [self.differ(first[i], vertex[i], floor) for i in rest]
         return out
 
-    def differ(self, a: arb, b: arb) -> bool:
-        """Whether two entries have different limits."""
-        return bool(abs(a - b) > _SAME * (abs(a) + abs(b)) + self.floor())
+    def differ(self, a: arb, b: arb, floor: arb) -> bool:
+        """Whether two entries have different limits, given what a step may contribute."""
+        return bool(abs(a - b) > _SAME * (abs(a) + abs(b)) + floor)
 
     def floor(self) -> arb:
         """What a step may contribute to a gradient, as long as second derivatives are below 2^60 times it."""
@@ -180,6 +205,8 @@ class Subdifferential:
 
 def _first_directions(size: int) -> Iterator[Floats]:
     rng = np.random.RandomState(size % 2**31)
+    # By the order of the entries, as a stable sort or the first of equal ones breaks ties.
+    yield np.arange(1.0, size + 1) / size
     # A step that is the same for all entries would leave equal ones equal, and any tie between them a tie.
     yield np.ones(size) + rng.uniform(-1.0, 1.0, size) * 2.0**-8
     for _ in range(_RANDOM):
@@ -208,8 +235,9 @@ def _settles(hull: _Hull) -> bool:
     same = hull.vertices[len(nearer.vertices) : 2 * len(nearer.vertices)]
     if not nearer.vertices or len(same) < len(nearer.vertices):
         return False
+    floor = hull.floor()
     return not any(
-        hull.differ(a, b)
+        hull.differ(a, b, floor)
         for v, w in zip(same, nearer.vertices, strict=True)
         for a, b in zip(v, w, strict=True)
     )
@@ -218,7 +246,13 @@ def _settles(hull: _Hull) -> bool:
 def _judged(
     hull: _Hull, fmt: Format, computed: Mapping[str, Floats], got: Floats, max_ulp: float
 ) -> TieVerdict:
+    known = _explore(hull, fmt, got, max_ulp)
     member = hull.varies()
+    if not known:
+        # So many entries tie that the set cannot be told.
+        return _verdict(
+            computed, _exact(hull, None, got), member=member, undefined=member | _apart(hull, got)
+        )
     # What is not finite is no element of any set; the other entries are judged without it.
     judged = member & np.isfinite(got)
     if not judged.any():
@@ -246,6 +280,69 @@ def _judged(
     )
 
 
+def _explore(hull: _Hull, fmt: Format, got: Floats, max_ulp: float) -> bool:
+    """Look for gradients nearby that have what is computed; False where too many entries would have to be tried.
+
+    First by exchanging the steps of the entries whose values are exchanged: most ops give everything to one of
+    the entries that tie. Then by favouring entries that no gradient so far changes with.
+    """
+    for _ in range(_PLACES):
+        misses = [_off(hull, v, fmt, got, max_ulp) for v in hull.vertices]
+        counts = [int(miss.sum()) for miss in misses]
+        best = int(np.argmin(counts))
+        if not counts[best] or len(hull.directions) < len(hull.vertices):
+            return True
+        direction = _exchanged(hull, best, got, misses[best])
+        if direction is None:
+            break
+        hull.add(direction)
+    size = sum(hull.sizes)
+    noise = np.random.RandomState(3).uniform(-1.0, 1.0, size) * 2.0**-8
+    for _ in range(_MOST_QUERIES if size <= _LARGE else _MOST_OF_LARGE):
+        untouched = ~hull.varies()
+        odd = _off(hull, hull.vertices[0], fmt, got, max_ulp)[:size] & untouched[:size]
+        if not odd.any():
+            return True
+        hull.add(odd * hull.curvature + noise)
+        if not (untouched & hull.varies()).any():
+            return True
+    return False
+
+
+def _apart(hull: _Hull, got: Floats) -> Bools:
+    """The finite entries that differ from the first gradient nearby."""
+    first = np.array([float(b.mid()) for b in hull.vertices[0]])
+    apart: Bools = np.isfinite(got) & (got != first)
+    return apart
+
+
+def _off(hull: _Hull, vertex: Objects, fmt: Format, got: Floats, max_ulp: float) -> Bools:
+    """The finite entries where the computed gradient is not this one."""
+    with ARB.precision(hull.precision):
+        gaps = np.array([float((b - arb(g)).mid()) for b, g in zip(vertex, np.nan_to_num(got), strict=True)])
+    everywhere = np.ones(len(got), dtype=bool)
+    off: Bools = np.isfinite(got) & (np.abs(gaps) > _tolerance(hull, fmt, everywhere, max_ulp))
+    return off
+
+
+def _exchanged(hull: _Hull, k: int, got: Floats, misses: Bools) -> Floats | None:
+    """The step that led to gradient k, with the steps of entries exchanged whose values are; None where their
+    values are not those that are computed."""
+    where = np.flatnonzero(misses)
+    step = hull.directions[k].copy()
+    if where[-1] >= len(step):
+        return None
+    theirs = np.array([float(b.mid()) for b in hull.vertices[k][where]])
+    numbers = np.concatenate([np.asarray(x, dtype=float).reshape(-1) for x in hull.problem.inputs.values()])
+    # Among equal inputs if possible, and in order: rows are one after the other.
+    for groups in (numbers[where], np.zeros(len(where))):
+        mine, other = np.lexsort((got[where], groups)), np.lexsort((theirs, groups))
+        if np.allclose(got[where][mine], theirs[other], rtol=2.0**-6, atol=0.0):
+            step[where[mine]] = hull.directions[k][where[other]]
+            return step
+    return None
+
+
 def _search(hull: _Hull, fmt: Format, got: Floats, member: Bools, max_ulp: float) -> Fit:
     """Ask for extreme elements in the direction of the gap until the gap is gone or no longer closes."""
     fit = chebyshev(_gaps(hull, fmt, got, member, max_ulp))
@@ -258,7 +355,7 @@ def _search(hull: _Hull, fmt: Format, got: Floats, member: Bools, max_ulp: float
         direction = np.zeros(len(got))
         direction[member] = -fit.residual / _tolerance(hull, fmt, member, max_ulp)
         # Noise, for no tie survives a generic direction.
-        hull.add(direction[:size] / np.abs(direction[:size]).max() + noise)
+        hull.add(direction[:size] * hull.curvature / np.abs(direction[:size]).max() + noise)
         fit = chebyshev(_gaps(hull, fmt, got, member, max_ulp))
         if fit.norm >= before * (1 - 2.0**-20):
             break
@@ -268,8 +365,7 @@ def _search(hull: _Hull, fmt: Format, got: Floats, member: Bools, max_ulp: float
 def _tolerance(hull: _Hull, fmt: Format, member: Bools, max_ulp: float) -> Floats:
     """`max_ulp` units in the last place of the largest magnitude that the set has at each entry."""
     sizes = np.array([[float(abs(b).mid()) for b in v[member]] for v in hull.vertices]).max(axis=0)
-    with np.errstate(divide="ignore"):
-        binade = np.clip(np.frexp(sizes)[1] - 1, fmt.emin, fmt.emax)
+    binade = np.where(sizes > 0, np.clip(np.frexp(sizes)[1] - 1, fmt.emin, fmt.emax), fmt.emin)
     return np.asarray(np.ldexp(max_ulp, binade - (fmt.precision - 1)))
 
 

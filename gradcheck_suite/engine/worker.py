@@ -73,6 +73,8 @@ def _answer(registry: Any, order: Mapping[str, Any], settings: Settings) -> dict
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             results = run_case(case, settings)
+    except UsageError as error:
+        return {"usage": str(error)}
     except Exception:
         return {"mistake": traceback.format_exc()}
     return {"results": [to_json(result) for result in results]}

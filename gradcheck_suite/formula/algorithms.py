@@ -34,6 +34,12 @@ class Algorithms:
     minimum: Callable[[Any, Any], Array]
     maximum: Callable[[Any, Any], Array]
     concat: Callable[..., Array]
+    stack: Callable[..., Array]
+    sum: Callable[..., Array]
+    mean: Callable[..., Array]
+    norm: Callable[..., Array]
+    sqrt: Callable[[Any], Array]
+    logsumexp: Callable[..., Array]
     _smooth: Callable[[str, Any], Array]
 
     def sort(self, x: Any, axis: int = -1) -> Array:
@@ -64,6 +70,47 @@ class Algorithms:
             return np.flip(np.flip(g, axis).cumsum(axis=axis), axis)
 
         return node(self.field, objects(x.value.cumsum(axis=axis)), (x, pull))
+
+    def prod(self, x: Any, axis: int = -1) -> Array:
+        """The product along an axis."""
+        running = self.cumprod(x, axis)
+        return _taken(running, running.shape[axis] - 1, axis)
+
+    def cumprod(self, x: Any, axis: int = -1) -> Array:
+        """Running products along an axis."""
+        rows: Array = self.const(x)
+        found = [_taken(rows, 0, axis)]
+        for i in range(1, rows.shape[axis]):
+            found.append(found[-1] * _taken(rows, i, axis))
+        return self.stack(found, axis)
+
+    def logcumsumexp(self, x: Any, axis: int = -1) -> Array:
+        """Running logarithms of sums of exponentials along an axis."""
+        rows: Array = self.const(x)
+        heads = (_taken(rows, np.arange(i + 1), axis) for i in range(rows.shape[axis]))
+        found: Array = self.stack([self.logsumexp(head, axis) for head in heads], axis)
+        return found
+
+    def var(self, x: Any, axis: int = -1, *, correction: int = 1, keepdims: bool = False) -> Array:
+        """The variance along an axis, over n - correction: 1 as torch.var, 0 as layer norms have it."""
+        x = self.const(x)
+        apart = x - self.mean(x, axis, keepdims=True)
+        variance: Array = self.sum(apart * apart, axis, keepdims=keepdims) / (x.shape[axis] - correction)
+        return variance
+
+    def std(self, x: Any, axis: int = -1, *, correction: int = 1, keepdims: bool = False) -> Array:
+        """The standard deviation along an axis, a norm; 0 is a tie."""
+        x = self.const(x)
+        apart = x - self.mean(x, axis, keepdims=True)
+        length = self.norm(apart, 2.0, axis, keepdims=keepdims)
+        deviation: Array = length / self.sqrt(x.shape[axis] - correction)
+        return deviation
+
+    def topk(self, x: Any, k: int, axis: int = -1) -> Array:
+        """The k largest entries along an axis, in falling order; equal entries are a tie."""
+        rows = self.sort(x, axis)
+        size = rows.shape[axis]
+        return _taken(rows, np.arange(size - 1, size - 1 - k, -1), axis)
 
     def floor(self, x: Any) -> Array:
         """The largest integer that is not above x; a jump at every integer, and no derivative."""

@@ -116,6 +116,15 @@ class Reference:
         }
         return replace(self, columns=columns)
 
+    def without_overflow(self, fmt: Format) -> Reference:
+        """The reference with no gradient judged where one of them leaves the format: a loss scale that is too
+        large, whose step is dropped."""
+        large = any(np.isinf(round_exact(c, fmt)).any() for n, c in self.columns.items() if n != "value")
+        if not large:
+            return self
+        undefined = {n: u if n == "value" else np.ones_like(u) for n, u in self.undefined.items()}
+        return replace(self, undefined=undefined)
+
 
 def evaluate(problem: Problem, field: Any, wanted: Wanted) -> tuple[dict[str, Objects], Context]:
     """Flat columns in one arithmetic at its present precision, and the context with its ties."""
@@ -228,10 +237,16 @@ def _zero_precision(fmt: Format) -> int:
     return fmt.emax - fmt.ulp_exponent_min + 192
 
 
-def reference(problem: Problem, fmt: Format, wanted: Wanted) -> Reference:
-    """Exact columns of a problem whose inputs may be infinite or NaN."""
+def reference(problem: Problem, fmt: Format, wanted: Wanted, *, literal: bool = False) -> Reference:
+    """Exact columns of a problem whose inputs may be infinite or NaN.
+
+    With `literal` a limit at infinite inputs counts only where the formula as it is written reaches it too, in
+    extended reals: exp(-inf) = 0 does, and inf - inf does not.
+    """
+    if problem.has_nan:
+        return _with_nan(problem, fmt, wanted)
     if not problem.finite:
-        return (_with_nan if problem.has_nan else _at_infinity)(problem, fmt, wanted)
+        return _at_infinity(problem, fmt, wanted, literal=literal)
     found = enclose(problem, fmt, wanted)
     undefined = {n: _endless(found.balls[n], s) for n, s in found.settled.items()}
     if undefined["value"].all():
@@ -284,7 +299,7 @@ def _taking(numbers: Iterator[float]) -> Callable[[float], float]:
     return lambda _: next(numbers)
 
 
-def _at_infinity(problem: Problem, fmt: Format, wanted: Wanted) -> Reference:
+def _at_infinity(problem: Problem, fmt: Format, wanted: Wanted, *, literal: bool) -> Reference:
     """Where all stand-ins round to one element of the format, that is exact; elsewhere the result is
     undefined."""
     rounded: dict[str, Floats] = {}
@@ -292,11 +307,16 @@ def _at_infinity(problem: Problem, fmt: Format, wanted: Wanted) -> Reference:
     tie = False
     for exponents in _orders(_count(problem, np.isinf)):
         found = enclose(at_stand_ins(problem, exponents), fmt, wanted)
-        for n, column in found.exact(fmt).items():
-            value = round_exact(column, fmt)
-            rounded.setdefault(n, value)
-            tie |= found.tie
-            agreed[n] = agreed.get(n, True) & (value == rounded[n])
+        tie |= found.tie
+        _agree(rounded, agreed, _rounded(found.exact(fmt), fmt))
+    if literal:
+        with ARB.precision(4 * start_precision(fmt)):
+            balls, _ = evaluate(problem, ARB, wanted)
+            columns = {n: to_exact(c, fmt, np.ones(len(c), dtype=bool)) for n, c in balls.items()}
+        _agree(rounded, agreed, _rounded(columns, fmt))
+    unreached = _silent(wanted, ~np.isfinite(rounded["value"]) | ~agreed["value"])
+    if wanted.order and unreached is not None:
+        _agree(rounded, agreed, _rounded(enclose(at_stand_ins(problem), fmt, unreached).exact(fmt), fmt))
     # Limits of sets of gradients are not judged, nor gradients of a result that has no limit itself: where a
     # cotangent happens to be 0, or to sum to 0, the stand-ins agree about them all the same.
     vague = tie or not agreed["value"].all()
@@ -307,6 +327,29 @@ def _at_infinity(problem: Problem, fmt: Format, wanted: Wanted) -> Reference:
         nan_expected=np.zeros(len(rounded["value"]), dtype=bool),
         tie=False,
     )
+
+
+def _rounded(columns: Mapping[str, Exact], fmt: Format) -> dict[str, Floats]:
+    return {n: round_exact(column, fmt) for n, column in columns.items()}
+
+
+def _agree(first: dict[str, Floats], agreed: dict[str, Bools], found: Mapping[str, Floats]) -> None:
+    """Note, in place, where another evaluation gives other numbers than the first one."""
+    for n, value in found.items():
+        same = value == first.setdefault(n, value)
+        agreed[n] = agreed.get(n, True) & same
+
+
+def _silent(wanted: Wanted, singular: Bools) -> Wanted | None:
+    """The cotangent with 1 for 0 at outputs that are infinite or undefined; None where it has no such entry.
+
+    0 times what such an output contributes is no number: a gradient that changes with it is undefined.
+    """
+    seeds = np.asarray(wanted.cotangent(len(singular)), dtype=np.float64)
+    silent = singular & (seeds == 0)
+    if not silent.any():
+        return None
+    return replace(wanted, cotangent=lambda size: np.where(silent, 1.0, seeds))
 
 
 def at_stand_ins(problem: Problem, exponents: Sequence[int] = ()) -> Problem:

@@ -9,6 +9,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_suite.floats import Format, round_to
+
 Floats = NDArray[np.float64]
 Pattern = Callable[[int], Floats]
 """The cotangent of an output with so many entries; its values are exact in every format."""
@@ -16,6 +18,9 @@ Pattern = Callable[[int], Floats]
 # Prime lengths, so that no axis of an array sees the same entries again and again.
 _CYCLE: Final = np.array([1.0, -1.0, 0.5, 1.5, -0.75, 2.0, -1.25, 0.25, -0.5, 1.75, -2.0, 0.75, -1.5])
 _LARGEST: Final = 2.0
+_GOLDEN: Final = (5**0.5 - 1) / 2
+"""Its multiples modulo 1 are spread evenly."""
+
 _DIRECTION: Final = np.array([1.0, 0.5, -1.0, -0.25, 1.5, -0.75, 2.0])
 
 
@@ -34,6 +39,20 @@ def one_hot(size: int) -> Floats:
     out = np.zeros(size)
     out[:1] = 1.0
     return out
+
+
+def even(size: int) -> Floats:
+    """1 everywhere: what a sum hands back."""
+    return np.ones(size)
+
+
+def ragged(fmt: Format) -> Pattern:
+    """The mixed cotangent with every digit of the format in use, which nothing narrower holds."""
+
+    def full(size: int) -> Floats:
+        return round_to(mixed(size) * (1 + np.modf(_GOLDEN * np.arange(1, size + 1))[0] / 2), fmt)
+
+    return full
 
 
 def scaled(largest: float) -> Pattern:

@@ -20,10 +20,13 @@ Floats = NDArray[np.float64]
 
 LENGTHS: Final = {
     "quick": (1, 2, 3, 17),
-    "default": (1, 2, 3, 17, 64, 512),
-    "thorough": (1, 2, 3, 5, 17, 64, 257, 512, 4096),
+    "default": (1, 2, 3, 17, 64, 97, 512, 1031),
+    "thorough": (1, 2, 3, 5, 17, 64, 97, 257, 512, 1031, 4096),
 }
-"""Lengths of rows by budget."""
+"""Lengths of rows by budget; 97 and 1031 are no multiple of any block, and no single block holds the latter."""
+
+PRIME: Final = (97, 1031, 4099)
+"""Lengths with a tail in whatever blocks a row is cut into."""
 
 PAST_FLOAT16: Final = 65_600
 """A length past the largest float16 number, 65,504: a count or a sum of ones overflows there."""
@@ -73,6 +76,8 @@ def _rounded(curve: Callable[[float], Floats], fmt: Format) -> Callable[[float],
 def _family(fmt: Format, n: int) -> Iterator[Row]:
     if n > _LONGEST:
         return iter([Row(_winner(n, 11.0), "one winner, all others equal", "gap", 11.0)])
+    if n in PRIME:
+        return iter([_spread(n)])
     return _all(fmt, n) if n <= _FULL else _long(fmt, n)
 
 
@@ -97,6 +102,12 @@ def _long(fmt: Format, n: int) -> Iterator[Row]:
         yield Row(_winner(n, 4.0), "one winner, all others equal", "gap", 4.0, False, _winning(n))
         yield Row(_winner(n, gap), "one winner, all others equal", "gap", gap, True, _winning(n))
         yield Row(-0.25 * np.arange(n, dtype=np.float64), "an arithmetic sequence", "scale", 0.25)
+
+
+def _spread(n: int) -> Row:
+    """Entries of middling size of which hardly two are alike."""
+    places = np.modf(np.arange(1, n + 1) * ((5**0.5 - 1) / 2))[0]
+    return Row(6 * places - 3, "entries spread evenly", "scale", 1.0)
 
 
 def _levels(fmt: Format, n: int) -> Iterator[Row]:
@@ -196,14 +207,15 @@ def place(row: Floats, dim: int, *, rank: int | None = None, inner: int = 2) -> 
     """The row along axis `dim` of an array: alone where dim = -1 and no rank is given, else with others
     beside it.
 
-    `inner` rows stand side by side along the last axis, the same one reversed and rotated.
+    `inner` rows stand side by side along the last axis (the first one, where the row itself lies along the last),
+    the same one reversed and rotated.
     """
     if dim == -1 and rank is None:
         return row
     rank = rank or (dim + 2 if dim >= 0 else -dim)
     axis = dim % rank
     shape = [1] * rank
-    shape[-1] = inner if axis < rank - 1 else 1
+    shape[-1 if axis < rank - 1 else 0] = inner
     shape[axis] = len(row)
     beside = int(np.prod(shape)) // len(row)
     stack = np.stack([_variation(row, k) for k in range(beside)])

@@ -7,16 +7,20 @@ import functools
 import inspect
 import itertools
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
 
-from gradcheck_suite.errors import UsageError
+from gradcheck_suite.errors import UsageError, suggest
+from gradcheck_suite.floats import Format, round_to
+from gradcheck_suite.formula.context import Context
 from gradcheck_suite.loading import LOADED
 from gradcheck_suite.ops.declare import qualified_name
-from gradcheck_suite.ops.record import Op, Params, Source
+from gradcheck_suite.ops.record import Op, Params, Sample, Source
 
 Call = Callable[..., Any]
 OUTPUT: Final = "output"
@@ -42,6 +46,9 @@ def grid(variants: Iterable[Params] | Mapping[str, Sequence[Any]] | None) -> tup
     if variants is None:
         return None
     if isinstance(variants, Mapping):
+        for name, values in variants.items():
+            if isinstance(values, str) or not isinstance(values, Iterable):
+                raise UsageError(f"variants= needs a list of values of {name!r}, such as [{values!r}]")
         products = itertools.product(*variants.values())
         return tuple(dict(zip(variants, values, strict=True)) for values in products)
     return tuple(dict(variant) for variant in variants)
@@ -66,11 +73,23 @@ def fitting(fn: Call) -> Call:
 
     An op that borrows a definition calls its labels what it likes: `fused(logits, labels)` for `target`.
     """
-    by_name = _keywords(fn)
-    if by_name is None:
+    try:
+        parameters = inspect.signature(fn).parameters.values()
+    except (TypeError, ValueError):
         return fn
-    parameters = inspect.signature(fn).parameters.values()
-    positional = [p.name for p in parameters if p.kind is not inspect.Parameter.KEYWORD_ONLY]
+    by_name = {p.name for p in parameters if p.kind is not inspect.Parameter.POSITIONAL_ONLY}
+    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    kinds = {p.kind for p in parameters}
+    if inspect.Parameter.VAR_POSITIONAL in kinds:
+        return fn
+    # A function that takes any keywords still needs those positions filled that have no default.
+    needed = inspect.Parameter.VAR_KEYWORD in kinds
+    positional = [
+        p.name
+        for p in parameters
+        if p.kind not in (inspect.Parameter.KEYWORD_ONLY, *several)
+        and not (needed and p.default is not p.empty)
+    ]
 
     def call(*tensors: Any, **rest: Any) -> Any:
         free = [name for name in positional[len(tensors) :] if name not in rest]
@@ -82,6 +101,69 @@ def fitting(fn: Call) -> Call:
         return fn(*tensors, **moved, **rest)
 
     return call
+
+
+def naming(
+    op: str, samples: Callable[..., Iterable[Sample]], inputs: Sequence[str], extras: Sequence[str]
+) -> Callable[..., Iterator[Sample]]:
+    """Samples with the tensors in the order of an op's definition, and by its names where there is only one.
+
+    Raises UsageError, once samples are drawn, for what is no sample and for tensors that the op does not have.
+    """
+
+    def named(params: Params, fmt: Format, *, budget: str, seed: int) -> Iterator[Sample]:
+        try:
+            drawn = iter(samples(params, fmt, budget=budget, seed=seed))
+        except TypeError as error:
+            raise UsageError(
+                f"samples= of {op} fails: {error}; it is called as samples(params, fmt, budget=…, seed=…) and "
+                "yields gradcheck_suite.samples.Sample, as rows(dim=-1) does"
+            ) from error
+        for sample in drawn:
+            if not isinstance(sample, Sample):
+                raise UsageError(
+                    f"samples= of {op} yields {type(sample).__name__}; yield gradcheck_suite.samples.Sample"
+                )
+            yield _named(op, sample, inputs, extras, fmt)
+
+    return named
+
+
+def _named(op: str, sample: Sample, inputs: Sequence[str], extras: Sequence[str], fmt: Format) -> Sample:
+    given = {n: _of_format(x, fmt) for n, x in sample.inputs.items()}
+    further = {n: _of_format(x, fmt) if _is_real(x) else x for n, x in sample.extra.items()}
+    if len(given) == len(inputs) == 1:
+        given = {inputs[0]: next(iter(given.values()))}
+    missing = [n for n in extras if n not in further]
+    strange = [n for n in further if n not in extras]
+    if len(missing) == len(strange) == 1:
+        further[missing[0]] = further.pop(strange[0])
+    if set(given) != set(inputs) or not set(extras) <= set(further):
+        raise UsageError(
+            f"the samples of {op} state {_listed([*given, *further])}, but its definition takes "
+            f"{_listed([*inputs, *extras])}; state them all, by the same names"
+        )
+    curve = sample.curve
+    return replace(
+        sample,
+        inputs={n: given[n] for n in inputs},
+        extra=further,
+        curve=None if curve is None else lambda at: _named(op, curve(at), inputs, extras, fmt),
+    )
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype == np.float64
+
+
+def _of_format(values: Any, fmt: Format) -> Any:
+    """Numbers as an array of the format, whatever they came in."""
+    plain = values.detach().cpu().double().numpy() if isinstance(values, torch.Tensor) else values
+    return round_to(np.asarray(plain, dtype=np.float64), fmt)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(repr(n) for n in names) or "nothing"
 
 
 def adapted(fn: Call, adapter: Call) -> Call:
@@ -139,6 +221,63 @@ def output_of(function: Call, outputs: Sequence[str]) -> Call:
 
 def _described(found: Any) -> str:
     return f"{len(found)} of them" if isinstance(found, tuple | list) else f"one {type(found).__name__}"
+
+
+def explained(formula: Call, what: str, *, pointwise: bool) -> Call:
+    """A formula whose mistakes are one sentence: what it raises, and shapes that need samples.
+
+    `what` is how sentences call it. A pointwise one maps entries to entries.
+    """
+
+    @functools.wraps(formula)
+    def careful(m: Any, *tensors: Any, **params: Any) -> Any:
+        if not isinstance(m, Context):
+            # Interpreters over blocks of floats have exceptions of their own.
+            return formula(m, *tensors, **params)
+        try:
+            found = formula(m, *tensors, **params)
+            parts = [m.const(p) for p in (found if isinstance(found, tuple | list) else (found,))]
+            # Shapes of one entry: a formula may well be constant.
+            shapes = {p.shape for p in parts if p.size != 1 or p.shape != ()}
+        except UsageError:
+            raise
+        except Exception as error:
+            raise UsageError(f"{what} fails: {type(error).__name__}: {error}{_remedy(error)}") from error
+        if not pointwise:
+            return tuple(found) if isinstance(found, list) else found
+        whole = np.broadcast_shapes(*(t.shape for t in tensors if hasattr(t, "shape")))
+        if strange := [s for s in shapes if s != whole] or _summed(parts, whole):
+            raise UsageError(
+                f"{what} gives the shape {strange[0]} for inputs of shape {whole}: its entries depend on each other, "
+                "so state the calls to judge with samples=, such as gradcheck_suite.samples.rows(dim=-1)"
+            )
+        return tuple(found) if isinstance(found, list) else found
+
+    return careful
+
+
+def _summed(parts: Sequence[Any], whole: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """The empty shape of a number that was made of many."""
+    return [p.shape for p in parts if p.shape == () and whole != () and p.parents]
+
+
+def _remedy(error: Exception) -> str:
+    """The functions of the context that a misspelt one may have meant."""
+    names = [n for n in dir(Context) if not n.startswith("_")]
+    if isinstance(error, AttributeError) and isinstance(error.obj, Context) and error.name:
+        return f"; {suggest(error.name, names)}"
+    return ""
+
+
+def check_mode(op: str, fn: Call) -> None:
+    """Raises UsageError for a module that draws numbers at random, as dropout in training mode does."""
+    if not isinstance(fn, torch.nn.Module):
+        return
+    for part in fn.modules():
+        if isinstance(part, torch.nn.modules.dropout._DropoutNd) and part.training and part.p > 0:
+            raise UsageError(
+                f"{op} holds {type(part).__name__} in training mode, which draws at random: register module.eval()"
+            )
 
 
 def straight_through(formula: Call, gradient: Call, inputs: Sequence[str]) -> Call:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gradcheck_suite.errors import UsageError
 from gradcheck_suite.plugin import BASELINE
 from gradcheck_suite.reporters.junit import properties
 from gradcheck_suite.reporters.words import command
@@ -73,7 +74,7 @@ class GradcheckItem(pytest.Item):
     def repr_failure(
         self, excinfo: ExceptionInfo[BaseException], style: TracebackStyle | None = None
     ) -> str | TerminalRepr:
-        if isinstance(excinfo.value, Unstable | pytest.xfail.Exception):
+        if isinstance(excinfo.value, Unstable | UsageError | pytest.xfail.Exception):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 

@@ -7,6 +7,7 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
+import torch
 
 from gradcheck_suite.formula.context import Context
 from gradcheck_suite.formula.fields import ARB, MPMATH
@@ -105,3 +106,28 @@ def test_a_bracket_without_a_root_is_undefined() -> None:
         arb: Any = ARB
         m = Context(arb)
         assert arb.is_nan(m.root(lambda t: t * t + 1, -1, 2).value[()])
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("axis", [0, -1])
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (lambda m, x, axis: m.prod(x, axis), torch.prod),
+        (lambda m, x, axis: m.cumprod(x, axis), torch.cumprod),
+        (lambda m, x, axis: m.logcumsumexp(x, axis), torch.logcumsumexp),
+        (lambda m, x, axis: m.var(x, axis), torch.var),
+        (lambda m, x, axis: m.std(x, axis, correction=0), lambda x, axis: torch.std(x, axis, correction=0)),
+        (lambda m, x, axis: m.topk(x, 2, axis), lambda x, axis: torch.topk(x, 2, axis).values),
+    ],
+    ids=["prod", "cumprod", "logcumsumexp", "var", "std", "topk"],
+)
+def test_functions_of_rows_are_those_of_torch(field: Any, axis: int, ours: Any, theirs: Any) -> None:
+    x = np.random.default_rng(5).standard_normal((3, 4))
+    leaf = torch.tensor(x, requires_grad=True)
+    expected = theirs(leaf, axis)
+    seed = np.linspace(-1.0, 2.0, expected.numel()).reshape(expected.shape)
+    (grad,) = torch.autograd.grad(expected, leaf, torch.tensor(seed))
+    y, slope, _ = value_and_gradient(field, lambda m, x: ours(m, x, axis), x, seed)
+    assert np.allclose(y, expected.detach().numpy(), rtol=1e-13)
+    assert np.allclose(slope, grad.numpy(), rtol=1e-12, atol=1e-14)

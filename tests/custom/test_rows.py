@@ -1,0 +1,234 @@
+"""Ops over rows as users write them: defects that only some rows or cotangents show, and what is no defect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+import gradcheck_suite
+from gradcheck_suite.errors import UsageError
+from gradcheck_suite.samples import Sample, rows, shaped
+
+Change = Callable[[torch.Tensor], torch.Tensor]
+
+
+class Softmax(torch.autograd.Function):
+    """Correctly rounded but for what `change` does to the gradient, and `read` to the cotangent."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, change: Change, read: Change) -> torch.Tensor:
+        y = torch.softmax(x.double(), -1)
+        ctx.save_for_backward(y)
+        ctx.change, ctx.read, ctx.dtype = change, read, x.dtype
+        return y.to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        (y,) = ctx.saved_tensors
+        g = ctx.read(grads[0]).double()
+        # In pairs, so that nothing cancels.
+        exact = y * ((g.unsqueeze(-1) - g.unsqueeze(-2)) * y.unsqueeze(-2)).sum(-1)
+        return ctx.change(exact).to(ctx.dtype), None, None
+
+
+def same(t: torch.Tensor) -> torch.Tensor:
+    return t
+
+
+def softmax(change: Change = same, read: Change = same) -> Callable[[torch.Tensor], torch.Tensor]:
+    return lambda x: Softmax.apply(x, change, read)  # type: ignore[no-untyped-call, no-any-return]
+
+
+def tail_lost(block: int) -> Change:
+    def change(r: torch.Tensor) -> torch.Tensor:
+        whole = r.shape[-1] // block * block
+        return torch.cat([r[..., :whole], 0 * r[..., whole:]], -1) if whole else r
+
+    return change
+
+
+def by_storage(g: torch.Tensor) -> torch.Tensor:
+    """As a kernel reads it that takes every tensor for contiguous."""
+    if g.untyped_storage().nbytes() < g.numel() * g.element_size():
+        return g * torch.nan
+    return g.as_strided(g.shape, torch.empty(g.shape).stride(), g.storage_offset())
+
+
+def rounded(g: torch.Tensor) -> torch.Tensor:
+    return g.to(torch.bfloat16)
+
+
+def check(fn: Callable[..., Any], formula: Callable[..., Any], samples: Any, **options: Any) -> Any:
+    return gradcheck_suite.check(
+        fn, **{"name": "op", "formula": formula, "samples": samples, "dtypes": ["float32"], **options}
+    )
+
+
+def test_an_exact_softmax_passes() -> None:
+    check(softmax(), lambda m, x: m.softmax(x), rows(dim=-1)).assert_ok()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda r: r * 1.0009 if r.shape[-1] > 1024 else r,
+        lambda r: r * 1.0009 if r.shape[-1] > 4096 else r,
+        tail_lost(32),
+        tail_lost(1024),
+    ],
+    ids=["over-1024", "over-4096", "tail-of-32", "tail-of-1024"],
+)
+def test_what_only_long_or_uneven_rows_show_is_found(change: Change) -> None:
+    assert not check(softmax(change), lambda m, x: m.softmax(x), rows(dim=-1), directions=["backward"]).ok
+
+
+@pytest.mark.parametrize("read", [by_storage, rounded, lambda g: g.reshape(-1)[0].expand(g.shape)])
+def test_cotangents_of_every_layout_and_with_all_digits_are_tried(read: Change) -> None:
+    found = check(softmax(read=read), lambda m, x: m.softmax(x), rows(dim=-1), directions=["backward"])
+    assert not found.ok
+
+
+class RowSum(torch.autograd.Function):
+    """The sum of each row, whose backward takes the first cotangent for all rows."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        ctx.shape = x.shape
+        return x.double().sum(-1).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> torch.Tensor:
+        return grads[0].reshape(-1)[0].expand(ctx.shape)
+
+
+def test_several_rows_at_once_are_tried() -> None:
+    found = check(RowSum.apply, lambda m, x: m.sum(x, -1), rows(dim=-1), directions=["backward"])
+    assert "and two others like it" in found.explanation()
+
+
+def test_an_op_of_single_rows_is_left_alone() -> None:
+    check(
+        lambda x: torch.dot(x.double(), x.double()).to(x.dtype), lambda m, x: m.sum(x * x), rows(dim=-1)
+    ).assert_ok()
+
+
+def in_double(fn: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    return lambda *tensors: fn(*(t.double() for t in tensors)).to(tensors[0].dtype)
+
+
+SQUARE = shaped({"x": (3, 5)})
+LINEAR = shaped({"x": (2, 4), "w": (3, 4)})
+
+
+@pytest.mark.parametrize(
+    ("fn", "formula", "samples"),
+    [
+        (lambda x: torch.var(x, -1), lambda m, x: m.var(x), SQUARE),
+        (lambda x: torch.std(x, -1), lambda m, x: m.std(x), SQUARE),
+        (
+            lambda x: F.normalize(x, dim=-1),
+            lambda m, x: x / m.maximum(m.norm(x, keepdims=True), 1e-12),
+            SQUARE,
+        ),
+        (lambda x, w: x @ w.T, lambda m, x, w: x @ w.transpose(1, 0), LINEAR),
+        (
+            lambda x: F.layer_norm(x, (5,)),
+            lambda m, x: (
+                (x - m.mean(x, -1, keepdims=True)) / m.sqrt(m.var(x, correction=0, keepdims=True) + 1e-5)
+            ),
+            SQUARE,
+        ),
+    ],
+    ids=["var", "std", "normalize", "linear", "layer_norm"],
+)
+def test_nan_where_the_definition_itself_has_no_limit_is_no_defect(
+    fn: Any, formula: Any, samples: Any
+) -> None:
+    check(in_double(fn), formula, samples).assert_ok()
+
+
+@pytest.mark.parametrize(
+    ("fn", "formula"),
+    [
+        (lambda x: torch.amax(x, -1), lambda m, x: m.max(x)),
+        (lambda x: torch.max(x, -1).values, lambda m, x: m.max(x)),
+        (lambda x: torch.kthvalue(x.nan_to_num(), 5, -1).values, lambda m, x: m.sort(x)[..., 4]),
+        (lambda x: torch.topk(x, 2, -1).values, lambda m, x: m.topk(x, 2)),
+    ],
+    ids=["even-split", "one-of-all", "kth", "topk"],
+)
+def test_any_choice_at_a_tie_of_many_is_right(fn: Any, formula: Any) -> None:
+    level = [np.zeros((2, 19)), np.resize([2.0, 1.0, -1.0], (2, 19))]
+    samples = [Sample(inputs={"x": x}, label="ties") for x in level]
+    check(fn, formula, lambda *_, **__: samples, directions=["backward"]).assert_ok()
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_wrong_share_at_a_tie_is_found(share: float) -> None:
+    class Most(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+            ctx.save_for_backward(x == x.amax(-1, keepdim=True))
+            return x.amax(-1)
+
+        @staticmethod
+        def backward(ctx: Any, *grads: torch.Tensor) -> torch.Tensor:
+            (best,) = ctx.saved_tensors
+            alone = best.sum(-1, keepdim=True) == 1
+            return torch.where(best, torch.where(alone, 1.0, share), 0.0) * grads[0].unsqueeze(-1)
+
+    assert not check(Most.apply, lambda m, x: m.max(x), shaped({"x": (2, 5)}), directions=["backward"]).ok
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"formula": lambda m, x: m.softmx(x)}, "did you mean 'softmax'"),
+        (
+            {"formula": lambda m, x: x if x > 0 else 0},
+            "fails: TypeError: a condition has one entry per element",
+        ),
+        ({"samples": [1]}, "samples= of op must be callable"),
+        ({"samples": rows}, "it is called as samples(params, fmt, budget=…, seed=…)"),
+        (
+            {"samples": shaped({"x": (2,), "wieght": (2,)})},
+            "state 'x', 'wieght', but its definition takes 'x'",
+        ),
+        ({"adapter": 3}, "adapter= of op must be callable"),
+        ({"max_ulp": "4"}, "must be a number"),
+        ({"variants": {"dim": 1}}, "needs a list of values of 'dim'"),
+        ({"formula": lambda m, x: m.sum(x), "samples": None}, "state the calls to judge with samples="),
+    ],
+)
+def test_mistakes_are_one_sentence(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        check(**{"fn": softmax(), "formula": lambda m, x: m.softmax(x), "samples": rows(dim=-1), **options})
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_dropout_in_training_mode_is_a_mistake() -> None:
+    with pytest.raises(UsageError, match=r"register module\.eval\(\)"):
+        gradcheck_suite.check(torch.nn.Dropout(0.5), formula=lambda m, x: x)
+
+
+def test_samples_may_be_lists_and_tensors_of_any_numbers() -> None:
+    for values in ([0.1, 0.2], torch.tensor([0.1, 0.2]), np.array([1, 2])):
+        given = [Sample(inputs={"anything": values})]
+        check(softmax(), lambda m, x: m.softmax(x), lambda *_, given=given, **__: given).assert_ok()
+
+
+def test_labels_reach_a_function_that_takes_further_keywords() -> None:
+    found = gradcheck_suite.check(
+        lambda logits, labels, **_: F.cross_entropy(logits.double(), labels).to(logits.dtype),
+        like="cross_entropy",
+        variants=[{}],
+        directions=["forward"],
+        dtypes=["float32"],
+    )
+    found.assert_ok()
