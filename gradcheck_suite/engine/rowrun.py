@@ -334,7 +334,8 @@ class RowRunner:
         if not confirmed.agrees and nearby:
             # A tie that leaves this entry no choice: at the point itself a formula sees one side of each kink.
             confirmed = self._confirmed(judged, i, nearby)
-        if not confirmed.agrees:
+        # A choice that belongs to a set is stated as computed; the combination made of it is only as near.
+        if not confirmed.agrees and not (judged.tie[i] and judged.verdicts.kind[i] == 0):
             self.doubted[k] = f"arb and mpmath do not agree on {self.subject.samples[k].label}"
         return confirmed.decimal, f"mpmath@{confirmed.bits}" if confirmed.agrees else None
 

@@ -231,8 +231,8 @@ def explained(formula: Call, what: str, *, pointwise: bool) -> Call:
 
     @functools.wraps(formula)
     def careful(m: Any, *tensors: Any, **params: Any) -> Any:
-        if not isinstance(m, Context):
-            # Interpreters over blocks of floats have exceptions of their own.
+        if type(m) is not Context:
+            # Interpreters over blocks of floats, and of growth, have exceptions of their own.
             return formula(m, *tensors, **params)
         try:
             found = formula(m, *tensors, **params)
