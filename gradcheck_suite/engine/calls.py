@@ -15,7 +15,17 @@ from gradcheck_suite.engine import paths
 from gradcheck_suite.engine.refusals import Raised, Unsupported, refusals
 from gradcheck_suite.ops.record import Op, Params
 
-__all__ = ["SINGLE_LIMIT", "Outcome", "Raised", "Unsupported", "changed", "pointwise", "tensor", "to_numpy"]
+__all__ = [
+    "MIXED",
+    "SINGLE_LIMIT",
+    "Outcome",
+    "Raised",
+    "Unsupported",
+    "changed",
+    "pointwise",
+    "tensor",
+    "to_numpy",
+]
 
 Floats = npt.NDArray[np.float64]
 
@@ -24,7 +34,11 @@ SINGLE_LIMIT = 500
 
 _COMPILED_SIZE = 1024
 # Every other size would be compiled anew.
-_STEPS = {"single": 1, "tail": paths.TAIL, "compile": _COMPILED_SIZE}
+_STEPS = {"single": 1, "scalar": 1, "tail": paths.TAIL, "compile": _COMPILED_SIZE}
+MIXED = (1.0, -1.0, 0.5, -0.5, 0.5, -1.0, -0.5)
+"""Cotangents of a vector whose gradient is compared with that of ones: powers of two, a prime number of them, none
+so large that a product overflows.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,13 +111,13 @@ def _whole(
     filled = {n: _filled(x, path) for n, x in given.items()}
     tensors = {n: paths.arranged(tensor(x, dtype, device), path) for n, x in filled.items()}
     g = tensors.pop(_COTANGENT, None)
-    with paths.quiet(path), refusals(dtype, op.reals(variant), optional=path in paths.TRANSFORMS):
+    with paths.quiet(path), refusals(dtype, op.reals(variant), optional=path in paths.OPTIONAL):
         if path == "jvp":
             columns = _forward_mode(op, call, variant, tensors, g, order)
         else:
-            columns = _columns(op, call, variant, tensors, g, 0 if path == "out" else order)
+            columns = _on(path, op, call, variant, tensors, g, order)
         overwritten = changed(tensors, filled) if op.custom and path != "inplace" else ()
-        return _collect(columns, slice(-size, None) if path == "tail" else slice(size), overwritten)
+        return _collect(columns, size, path, overwritten)
 
 
 def _one_by_one(
@@ -126,13 +140,16 @@ def _one_by_one(
             g = tensors.pop(_COTANGENT, None)
             for n, t in _columns(op, call, variant, tensors, g, order).items():
                 found.setdefault(n, []).append(t.detach())
-        return _collect({n: torch.cat(column) for n, column in found.items()}, slice(None), ())
+        size = len(next(iter(given.values())))
+        return _collect({n: torch.cat(column) for n, column in found.items()}, size, "single", ())
 
 
 def _filled(x: Floats, path: str) -> Floats:
     """Points repeated up to whole blocks, or put behind one where the tail is wanted; one stays alone."""
-    if path == "single":
+    if path in ("single", "scalar"):
         return x
+    if path == "long":
+        return np.resize(np.roll(x, len(x) // 3), max(paths.LONG, 3 * len(x)))
     if path == "tail":
         return np.concatenate([np.resize(x, paths.BLOCK), x])
     if path == "compile":
@@ -172,7 +189,8 @@ def _forward_mode(
     return columns
 
 
-def _columns(
+def _on(
+    path: str,
     op: Op,
     call: Callable[..., Any],
     variant: Params,
@@ -180,8 +198,42 @@ def _columns(
     cotangent: torch.Tensor | None,
     order: int,
 ) -> dict[str, torch.Tensor]:
-    leaves = {n: tensors[n].detach().requires_grad_(order > 0) for n in op.inputs}
-    value = call(*leaves.values(), **{n: tensors[n] for n in op.extras}, **op.arguments(variant))
+    """The columns of one call as a path makes it."""
+    if path == "out":
+        order = 0
+    if path == "inference":
+        with torch.no_grad():
+            return _columns(op, call, variant, tensors, None, 0)
+    if path == "frozen" and order:
+        columns: dict[str, torch.Tensor] = {}
+        for name in op.inputs:
+            columns |= _columns(op, call, variant, tensors, cotangent, order, wrt=(name,))
+        return columns
+    if path == "expanded" and cotangent is None and order:
+        return _columns(op, call, variant, tensors, tensors[op.inputs[0]].new_ones(()), order)
+    if path == "mixed" and cotangent is None and order:
+        like = tensors[op.inputs[0]]
+        g = like.new_tensor(np.resize(MIXED, like.numel()))
+        found = _columns(op, call, variant, tensors, g, 1)
+        return {n: column / g if n != "value" else column for n, column in found.items()}
+    return _columns(op, call, variant, tensors, cotangent, order)
+
+
+def _columns(
+    op: Op,
+    call: Callable[..., Any],
+    variant: Params,
+    tensors: Mapping[str, torch.Tensor],
+    cotangent: torch.Tensor | None,
+    order: int,
+    *,
+    wrt: Sequence[str] | None = None,
+) -> dict[str, torch.Tensor]:
+    """Value and derivatives, those in `wrt` only where it is given; a cotangent of no dimensions is expanded."""
+    wanted = op.inputs if wrt is None else wrt
+    given = {n: tensors[n].detach().requires_grad_(order > 0 and n in wanted) for n in op.inputs}
+    leaves = {n: t for n, t in given.items() if n in wanted}
+    value = call(*given.values(), **{n: tensors[n] for n in op.extras}, **op.arguments(variant))
     if not isinstance(value, torch.Tensor):
         raise Raised(f"returned {type(value).__name__}, not a tensor")
     if value.shape != next(iter(leaves.values())).shape:
@@ -191,7 +243,7 @@ def _columns(
     if order:
         if not value.requires_grad:
             raise Raised("the result does not depend on its inputs for autograd: it has no grad_fn")
-        g = torch.ones_like(value) if cotangent is None else cotangent.to(value.dtype)
+        g = torch.ones_like(value) if cotangent is None else cotangent.to(value.dtype).expand_as(value)
         inputs = list(leaves.values())
         grads = torch.autograd.grad(value, inputs, g, create_graph=order > 1, allow_unused=True)
         columns |= {f"d:{n}": _or_zero(d, leaves[n]) for n, d in zip(leaves, grads, strict=True)}
@@ -219,12 +271,31 @@ def changed(tensors: Mapping[str, torch.Tensor], values: Mapping[str, Any]) -> t
     return tuple(found)
 
 
-def _collect(columns: Mapping[str, torch.Tensor], where: slice, overwritten: tuple[str, ...]) -> Outcome:
+def _collect(
+    columns: Mapping[str, torch.Tensor], size: int, path: str, overwritten: tuple[str, ...]
+) -> Outcome:
+    where = slice(-size, None) if path == "tail" else slice(size)
+    flat = {n: to_numpy(t).reshape(-1) for n, t in columns.items()}
     return Outcome(
         changed=overwritten,
-        columns={n: to_numpy(t).reshape(-1)[where] for n, t in columns.items()},
+        columns={n: _oddest(x, size) if path == "long" else x[where] for n, x in flat.items()},
         dtypes={n: str(t.dtype).removeprefix("torch.") for n, t in columns.items()},
     )
+
+
+def _oddest(x: Floats, size: int) -> Floats:
+    """Of the copies of each point that a long vector holds, one that most others differ from, where one does.
+
+    The vector begins elsewhere than the sample does, so that no place of it holds the same point on every path.
+    """
+    first = x[:size]
+    whole = np.resize(first, len(x))
+    differs = np.flatnonzero((x != whole) & ~(np.isnan(x) & np.isnan(whole)))
+    others = np.bincount(differs % size, minlength=size)
+    odd = differs[others[differs % size] <= len(x) // size // 2]
+    found = first.copy()
+    found[odd % size] = x[odd]
+    return np.roll(found, -(size // 3))
 
 
 def to_numpy(t: torch.Tensor) -> Floats:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from gradcheck_suite.floats import Exact, Format, round_exact, round_to
 from gradcheck_suite.formula.balls import arb
-from gradcheck_suite.formula.evaluate import Formula, enclose, to_exact
+from gradcheck_suite.formula.evaluate import Formula, derivatives, enclose, to_exact
 from gradcheck_suite.formula.fields import ARB
 from gradcheck_suite.formula.tape import Objects, elementwise
 
@@ -25,6 +25,8 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 _RANDOM_CORNERS = 12
+_MOST, _NOT_MUCH_WIDER = 0.5, 6.0
+_BOX_BITS = 128
 _BATCH = 2000
 _INNER, _SCOUTS = 64, 3
 # No simple fraction: a whole number of periods would show nothing.
@@ -87,6 +89,7 @@ def excused(
     # branch is seen from afar.
     inner = _inner(len(inputs) + len(reals))
     found.sample(inner, found.leaps() | found.widened_by(inner[:_SCOUTS]))
+    found.enclose()
     return found.inside
 
 
@@ -153,6 +156,29 @@ class _Ranges:
             self._take(where, _beyond(np.sort(seen, axis=0), corners[:, where]))
             left = ~self.inside[where]
             where, seen = where[left], [value[left] for value in seen]
+
+    def enclose(self) -> None:
+        """Take in the enclosure of the whole box, where the results seen span most of themselves and it is not
+        much wider: as with the values of a wave, of which no sample hits every crest.
+
+        Elsewhere it says nothing: that of a cancelling formula is as wide as its intermediate results.
+        """
+        with np.errstate(invalid="ignore", over="ignore"):
+            size = np.fmax(np.abs(self.lowest), np.abs(self.highest))
+            most = self.highest - self.lowest > size * _MOST
+        where = np.flatnonzero(self.movable & ~self.inside & most & np.isfinite(self.computed))
+        if not len(where):
+            return
+        quantities = {n: x[where] for n, x in self.inputs.items()}
+        quantities |= {n: np.full(len(where), v) for n, v in self.reals.items()}
+        with ARB.precision(_BOX_BITS):
+            box = {n: _boxes(x, self.fmt) for n, x in quantities.items()}
+            found, _ = derivatives(self.formula, ARB, box, self.wrt, self.order)
+            balls = [ball * arb(self.scale) for ball in found[self.column]]
+            ends = np.array([[float(b.lower()), float(b.upper())] for b in balls]).T
+        with np.errstate(invalid="ignore", over="ignore"):
+            close = ends[1] - ends[0] <= _NOT_MUCH_WIDER * (self.highest[where] - self.lowest[where])
+        self._take(where[close], ends[:, close])
 
     def _take(self, where: npt.NDArray[np.int64], values: Floats) -> None:
         """Widen the ranges of some points to results, one row a move."""
@@ -256,6 +282,13 @@ def _moved(x: Floats, move: float, fmt: Format) -> Objects:
         tiny = np.flatnonzero(_subnormal(x, fmt))
         moved[tiny] = exact[tiny] + half
     return moved
+
+
+def _boxes(x: Floats, fmt: Format) -> Objects:
+    """Balls of all that `_moved` makes of each number."""
+    unit = fmt.smallest_subnormal / 2
+    radii = np.where(_subnormal(x, fmt), unit, np.abs(x) * fmt.unit_roundoff)
+    return np.array([arb(float(v), float(r) * units()) for v, r in zip(x, radii, strict=True)], dtype=object)
 
 
 def _subnormal(x: Floats, fmt: Format) -> Bools:

@@ -33,6 +33,11 @@ class Difference:
     harmless: Ints
     source: Source
 
+    def same_as(self, other: Difference) -> bool:
+        """Whether both paths computed the same bits at the same points: one of them says it all."""
+        a, b = self.judged.computed, other.judged.computed
+        return len(a) == len(b) and not other_bits(a, b).any()
+
 
 def difference(subject: Subject, column: str, main: Judged, path: str) -> Difference | None:
     """How a path differs from the verdicts `main` of the vector path; None where every bit is the same.

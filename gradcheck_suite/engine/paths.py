@@ -21,7 +21,7 @@ import torch
 from gradcheck_suite.engine.refusals import Unsupported
 from gradcheck_suite.ops.declare import qualified_name
 from gradcheck_suite.ops.record import Op
-from gradcheck_suite.options import EVERY_PATH, PATHS
+from gradcheck_suite.options import EVERY_PATH, PATHS, USUAL_PATHS
 
 Form = Callable[..., Any]
 
@@ -34,7 +34,7 @@ BLOCK: Final = 128
 TAIL: Final = 15
 """Elements of a tail: one fewer than the shortest SIMD body (float64 under AVX-512)."""
 
-ONE_BY_ONE: Final = ("single", "tail")
+ONE_BY_ONE: Final = ("single", "tail", "scalar")
 """Paths that take many calls, and so are tried at few points."""
 
 LAYOUTS: Final = ("strided", "channels_last")
@@ -42,6 +42,21 @@ LAYOUTS: Final = ("strided", "channels_last")
 
 TRANSFORMS: Final = ("vmap", "jvp", "compile")
 """Paths that not every op has to support: where they raise, there is nothing to judge."""
+
+OWN: Final = ("tail", "long", "matrix", "scalar", "inference", "expanded", "mixed", "frozen")
+"""Paths on which a kernel of one's own is tried too: those that only careless code tells apart.
+
+A tail; more elements than 16 bits count; two dimensions; none; no autograd; the cotangent of a sum, which has no memory
+of its own; cotangents that differ; and one input that alone needs a gradient.
+"""
+
+LONG: Final = 2**17 + TAIL
+"""Elements of a long vector: beyond the grain of parallel loops, and beyond 16-bit indices."""
+
+_SHAPES: Final = ("matrix", "scalar")
+"""Paths that an op of vectors need not support."""
+
+OPTIONAL: Final = (*TRANSFORMS, *_SHAPES)
 
 _COMPILERS: Final = ("g++", "clang++", "c++", "cl")
 
@@ -54,7 +69,8 @@ def expanded(op: Op, paths: Sequence[str]) -> list[str]:
     named: list[str] = []
     for path in wanted:
         named += [TWIN + qualified_name(twin) for twin in op.twins] if path == "twins" else [path]
-    return [path for path in dict.fromkeys(named) if path != "vector"]
+    own = OWN if op.custom and op.pointwise and set(USUAL_PATHS) <= set(wanted) else ()
+    return [path for path in dict.fromkeys([*named, *own]) if path != "vector"]
 
 
 def shown(path: str) -> str:
@@ -178,6 +194,8 @@ def quiet(path: str) -> Iterator[None]:
 
 def arranged(vector: torch.Tensor, path: str) -> torch.Tensor:
     """The entries of a vector of whole blocks, in order, in the layout of a path."""
+    if path in _SHAPES:
+        return vector.reshape(-1, 8) if path == "matrix" else vector.reshape(())
     # Images of eight channels, so that the channels can lie innermost.
     return laid_out(vector.reshape(-1, 8, 4, 4) if path == "channels_last" else vector, path)
 

@@ -20,6 +20,7 @@ from gradcheck_suite.engine.conditioning import excused, units
 from gradcheck_suite.engine.covers import MovedCovers, cover_for
 from gradcheck_suite.engine.joint import outside_jointly
 from gradcheck_suite.engine.judge import Verdicts, judge
+from gradcheck_suite.engine.kinks import with_kinks
 from gradcheck_suite.engine.products import below_the_range, unsuited
 from gradcheck_suite.engine.refusals import renewed
 from gradcheck_suite.floats import Exact, Format, format_of
@@ -109,7 +110,16 @@ class Subject:
 
     @cached_property
     def tuples(self) -> Tuples:
-        """The sample: points of all inputs, on the lines that they were swept along."""
+        """The sample: points of all inputs, on the lines that they were swept along.
+
+        torch's ops state their kinks; a formula of somebody else's is asked for them.
+        """
+        sample = self._sample()
+        if not self.op.custom or not len(sample) or (len(self.names) == 1 and self.fmt.bits == 16):
+            return sample
+        return with_kinks(sample, self.formula, self.fmt, self._inside)
+
+    def _sample(self) -> Tuples:
         if len(self.names) == 1:
             (name,) = self.names
             line = Line(probe=name, members=slice(None), fixed={})
@@ -147,9 +157,15 @@ class Subject:
         return inputs if isinstance(inputs, Mapping) else {self.names[0]: inputs}
 
     def _in_domain(self, x: Floats) -> Any:
+        return self._inside({self.op.inputs[0]: x})
+
+    def _inside(self, values: Mapping[str, Floats]) -> Any:
+        """Which points the op is defined for."""
+        size = len(next(iter(values.values())))
         if self.op.domain is None:
-            return slice(None)
-        return np.asarray(self.op.domain(self.params, {self.op.inputs[0]: x}), dtype=bool)
+            return np.ones(size, dtype=bool)
+        with np.errstate(all="ignore"):
+            return np.broadcast_to(np.asarray(self.op.domain(self.params, values), dtype=bool), size)
 
     def exact(self, inputs: Inputs, order: int) -> Points:
         """Exact columns at some inputs."""
@@ -388,10 +404,14 @@ class Subject:
         """Cotangents beside 1: powers of two, so that the exact product is the shifted exact value.
 
         The huge one is half-way to overflow in the exponent: at the very end any order of multiplication overflows
-        somewhere, which says more about the cotangent than about the op.
+        somewhere, which says more about the cotangent than about the op. A kernel of one's own may hold a cotangent
+        in a narrower dtype: there the negative one has bits in both halves of its significand, and so little beyond
+        1 that no error in ULP grows with it.
         """
         scale = 2.0**15 if self.dtype == "float16" else 2.0**16
-        wanted = [-1.0, 0.0, scale, 2.0 ** (self.fmt.emax // 2), 4 * self.fmt.smallest_subnormal]
+        bits = 2.0 ** -(self.fmt.precision // 2) + 2.0 ** (1 - self.fmt.precision)
+        negative = -1.0 - bits if self.op.custom else -1.0
+        wanted = [negative, 0.0, scale, 2.0 ** (self.fmt.emax // 2), 4 * self.fmt.smallest_subnormal]
         return list(dict.fromkeys(wanted))
 
     def judged_cotangent(self, column: str, cotangent: float) -> Judged:
@@ -445,12 +465,13 @@ def take(points: Points, where: npt.NDArray[np.int64]) -> Points:
 
 
 def scaled(exact: Exact, factor: float) -> Exact:
-    """The exact value times a power of two, its negative, or 0."""
+    """The exact value times a binary64 number: without error for powers of two and 0, else with a radius."""
     if factor == 1.0:
         return exact
     if factor == 0.0:
         return Exact.from_float64(np.where(np.isfinite(exact.hi), 0.0, np.nan))
     mantissa, exponent = np.frexp(abs(factor))
-    assert mantissa == 0.5, "cotangents are powers of two"
     shifted = exact.shifted(int(exponent) - 1)
+    if mantissa != 0.5:
+        shifted = shifted.times(2 * float(mantissa))
     return shifted if factor > 0 else shifted.neg()

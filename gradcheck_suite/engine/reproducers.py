@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck_suite.engine import paths
+from gradcheck_suite.engine.calls import MIXED
 from gradcheck_suite.engine.refusals import Raised, Unsupported
 from gradcheck_suite.floats import hex_of
 from gradcheck_suite.ops.custom import import_lines
@@ -82,6 +83,12 @@ def reproducer(
 
 def _candidates(shown: Shown, order: int, neighbours: Mapping[str, Floats], place: int) -> Iterator[_Vector]:
     equal = {n: np.full(1, x) for n, x in shown.point.items()}
+    if shown.path == "mixed":
+        # One element for each of the cotangents.
+        size = len(MIXED)
+        yield _Vector(
+            values={n: np.full(size, x) for n, x in shown.point.items()}, index=place % size, recorded=True
+        )
     if shown.direction == "forward":
         yield _Vector(values=equal, index=0, recorded=False)
     if order:
@@ -102,19 +109,29 @@ def _candidates(shown: Shown, order: int, neighbours: Mapping[str, Floats], plac
 def _text(shown: Shown, vector: _Vector) -> str:
     lines = ["import torch", *import_lines(shown.op), ""]
     for name, values in vector.values.items():
-        recorded = vector.recorded and name in shown.op.inputs and shown.path != "jvp"
+        recorded = vector.recorded and name in shown.op.inputs and shown.path not in ("jvp", "inference")
+        if shown.path == "frozen" and name != shown.column.rpartition(":")[2]:
+            recorded = False
         grad = ".requires_grad_()" if recorded else ""
         lines.append(f"{name} = {_tensor(values, shown)}{grad}")
     lines += _computation(shown)
     index = -1 if shown.path == "tail" else vector.index
     result = {"forward": "y", "backward": "g", "double-backward": "gg"}[shown.direction]
-    flat = ".reshape(-1)" if shown.path == "channels_last" else ""
+    flat = ".reshape(-1)" if shown.path in ("channels_last", "matrix") else ""
     lines += [
-        f"got = {result}{flat}[{index}].item()",
+        _got(shown, result, f"{flat}[{index}]"),
         'print("computed", got, float(got).hex())',
         f'print("exact   ", "{shown.exact}")',
     ]
     return "\n".join(lines) + "\n"
+
+
+def _got(shown: Shown, result: str, place: str) -> str:
+    if shown.path == "long":
+        # One element that differs from the first, where there is any.
+        odd = f"[{result} != {result}[0]]" if shown.direction != "double-backward" else ""
+        return f"got = (*{result}{odd}, {result}[0])[0].item()"
+    return f"got = {result}{'' if shown.path == 'scalar' else place}.item()"
 
 
 def _tensor(values: Floats, shown: Shown) -> str:
@@ -125,18 +142,22 @@ def _tensor(values: Floats, shown: Shown) -> str:
         size = _SIZES.get(shown.path, paths.BLOCK)
         if shown.path == "strided":
             return f"torch.full(({2 * size},), {number}, {dtype})[::2]"
+        if shown.path == "scalar":
+            return f"torch.tensor({number}, {dtype})"
         vector = f"torch.full(({size},), {number}, {dtype})"
     else:
         numbers = " ".join(hex_of(float(v)) for v in values)
         vector = f'torch.tensor([float.fromhex(x) for x in "{numbers}".split()], {dtype}).repeat(2)'
         if shown.path == "strided":
             return f"{vector}.repeat_interleave(2)[::2]"
+    if shown.path == "matrix":
+        return f"{vector}.reshape(-1, 8)"
     if shown.path == "channels_last":
         return f"{vector}.reshape(-1, 8, 4, 4).contiguous(memory_format=torch.channels_last)"
     return vector
 
 
-_SIZES = {"single": 1, "tail": paths.BLOCK + paths.TAIL, "compile": COMPILED}
+_SIZES = {"single": 1, "tail": paths.BLOCK + paths.TAIL, "compile": COMPILED, "long": paths.LONG}
 
 
 def _computation(shown: Shown) -> list[str]:
@@ -146,9 +167,17 @@ def _computation(shown: Shown) -> list[str]:
     if shown.path == "jvp":
         return _forward_mode(shown, names, wrt, hexed)
     lines = [_custom(shown, names) or f"y = {_call(shown, names)}"]
+    if shown.path == "inference":
+        lines = [f"with torch.no_grad():\n    {lines[0].replace(chr(10), chr(10) + '    ')}"]
     if shown.direction == "forward":
         return lines
     g = "torch.ones_like(y)" if shown.cotangent == 1.0 else f"torch.full_like(y, {hexed})"
+    if shown.path == "expanded":
+        g = "torch.ones((), dtype=y.dtype).expand_as(y)"
+    if shown.path == "mixed":
+        lines.append(f"c = torch.tensor({list(MIXED)}, dtype=y.dtype).repeat(len(y))[: len(y)]")
+        lines.append(f"(g,) = torch.autograd.grad(y, {wrt}, c)")
+        return [*lines, "g = g / c"]
     more = ", create_graph=True" if shown.direction == "double-backward" else ""
     lines.append(f"(g,) = torch.autograd.grad(y, {wrt}, {g}{more})")
     if shown.direction == "double-backward":
@@ -168,7 +197,7 @@ def _forward_mode(shown: Shown, names: list[str], wrt: str, hexed: str) -> list[
 
 def _custom(shown: Shown, names: list[str]) -> str:
     """The lines that call an op with code of its own, on a path that is a plain call."""
-    if shown.op.code is None or shown.path not in ("vector", "strided", "single", "tail"):
+    if shown.op.code is None or shown.path not in ("vector", "strided", *paths.OWN, "single"):
         return ""
     options = {k: repr(v) for k, v in shown.variant.items() if k not in shown.point}
     return shown.op.code({**{n: n for n in names}, **options})

@@ -316,7 +316,8 @@ class CaseRunner:
 
     def _path_findings(self, main: Judged) -> list[Finding]:
         """Failures that only another path shows, and one remark on all paths that differ harmlessly."""
-        found, differing = [], []
+        found: list[Finding] = []
+        differing: list[Difference] = []
         for path in expanded(self.case.op, self.settings.paths):
             try:
                 d = difference(self.subject, self.column, main, path)
@@ -327,7 +328,7 @@ class CaseRunner:
             except Raised as error:
                 found.append(self._raises(str(error), path))
             else:
-                differing += [d] if d else []
+                differing += [d] if d and not any(d.same_as(other) for other in differing) else []
         sources = [d.source for d in differing]
         found += self._of(sources, self._explored(sources, FURTHER_ALLOWANCE))
         harmless = [d for d in differing if len(d.harmless)]

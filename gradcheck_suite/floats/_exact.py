@@ -130,11 +130,33 @@ class Exact:
         """The numbers times 2^binades."""
         return Exact(self.hi, self.lo, self.exp + binades, self.rad)
 
+    def times(self, factor: float) -> Exact:
+        """The numbers times a binary64 number of 1 <= factor < 2, to within a radius of 2^-104.
+
+        Dekker's product (1971) of hi and the factor, whose error is a binary64 number too, and the product of lo.
+        """
+        finite = np.isfinite(self.hi)
+        hi, lo = np.where(finite, self.hi, 0.0), np.where(finite, self.lo, 0.0)
+        product = hi * factor
+        (a, b), (c, d) = _halves(hi), _halves(np.full(len(hi), factor))
+        error = b * d - (((product - a * c) - b * c) - a * d)
+        rad = self.rad * factor + 2.0**-104 * np.abs(product)
+        found = Exact.from_sum(product, error + lo * factor, exp=self.exp, rad=rad)
+        rest = np.flatnonzero(~finite)
+        return found.put(rest, self[rest]) if len(rest) else found
+
     def to_float64(self) -> Floats:
         """The nearest float64 numbers, ties to even; what is out of range becomes +-inf or +-0."""
         if not len(self.hi) or (self.exp.min() > -1021 and self.exp.max() <= 1023):
             return self.hi * pow2(self.exp)
         return round_exact(self, FLOAT64)
+
+
+def _halves(x: Floats) -> tuple[Floats, Floats]:
+    """x as a sum of two numbers of 26 bits (Veltkamp 1968)."""
+    wide = x * (2.0**27 + 1)
+    high = wide - (wide - x)
+    return high, x - high
 
 
 def _radii(rad: ArrayLike, like: Floats) -> Floats:

@@ -214,7 +214,7 @@ def reference_mpmath(
     straight: bool = False,
 ) -> dict[str, Any]:
     """The same columns at one point, by mpmath at `bits` bits; uncertified by itself."""
-    with MPMATH.precision(bits):
+    with MPMATH.precision(bits), MPMATH.far_exponentials():
         points = {n: objects(MPMATH.number(x)).reshape(1) for n, x in inputs.items()}
         columns, _ = derivatives(formula, MPMATH, points, wrt, order, straight=straight)
         return {name: column[0] for name, column in columns.items()}

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # exp(+-2^64) is outside every format by a factor of 2^(2^64), which no product of format numbers brings back;
 # mpmath would take milliseconds for the exponential of a large float64 and seconds for that of 2^5000.
 _EXP_LIMIT = mpmath.mpf(2) ** 64
+_FAR_EXP_LIMIT = mpmath.mpf(2) ** 1100
 # erfc(2^60) < 2^-(2^119): no format, and no bound used here, can tell it from 0.  mpmath raises OverflowError
 # there.
 _ERFC_LIMIT = mpmath.mpf(2) ** 60
@@ -163,10 +164,23 @@ class MpField:
         """The largest integer that is not above a."""
         return mpmath.floor(a)
 
-    @staticmethod
-    def exp(a: Any) -> Any:
-        if abs(a) > _EXP_LIMIT and not mpmath.isinf(a):
-            a = _EXP_LIMIT if a > 0 else -_EXP_LIMIT
+    exp_limit = _EXP_LIMIT
+    """Beyond it an exponential is that of the limit."""
+
+    @classmethod
+    @contextmanager
+    def far_exponentials(cls) -> Iterator[None]:
+        """Tell exponentials apart as far as float64 reaches: log(e^x + e^y) is x or y again."""
+        before, cls.exp_limit = cls.exp_limit, _FAR_EXP_LIMIT
+        try:
+            yield
+        finally:
+            cls.exp_limit = before
+
+    @classmethod
+    def exp(cls, a: Any) -> Any:
+        if abs(a) > cls.exp_limit and not mpmath.isinf(a):
+            a = cls.exp_limit if a > 0 else -cls.exp_limit
         return mpmath.exp(a)
 
     @classmethod

@@ -180,3 +180,20 @@ def test_mantissas_of_all_ones(size: int) -> None:
         exact = Exact.from_man_exp([(man, -size)])
         check_normalised(exact)
         assert abs(stored(exact) - man * TWO**-size) <= Fraction(float(exact.rad[0]))
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.1, 1 + 2.0**-26, 1 + 2.0**-52, 1.9999999])
+def test_a_product_lies_within_its_radius(factor: float) -> None:
+    numbers = [Fraction(1, 3), Fraction(-7, 3), Fraction(10) ** 300, Fraction(1, 7) * Fraction(2) ** -1100]
+    found = Exact.from_fractions(numbers).times(factor)
+    for i, number in enumerate(numbers):
+        unit = Fraction(2) ** int(found.exp[i])
+        value = (Fraction(float(found.hi[i])) + Fraction(float(found.lo[i]))) * unit
+        assert abs(value - number * Fraction(factor)) <= Fraction(float(found.rad[i])) * unit
+
+
+def test_products_of_what_is_not_finite_stay_as_they_are() -> None:
+    found = Exact.from_float64([np.inf, np.nan, 0.0]).times(1.5)
+    assert found.hi[0] == np.inf
+    assert np.isnan(found.hi[1])
+    assert found.to_float64()[2] == 0

@@ -1,0 +1,156 @@
+"""Mistakes of kernels that nobody pointed the harness at, and correct ops of ordinary quality beside them."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from gradcheck_suite import check
+from gradcheck_suite.results import Finding
+from tests.custom.ops import half, half_formula, half_slope
+from tests.engine.test_reproducers import check as check_reproducer
+
+Tensor = torch.Tensor
+
+
+def accused(fn: Callable[..., Any], formula: Callable[..., Any], **options: Any) -> list[Finding]:
+    """Findings above info, in float32 unless stated."""
+    found = check(fn, name="mine", formula=formula, **{"dtypes": ["float32"], **options})
+    assert all(r.verdict != "inconclusive" for r in found.results)
+    return [f for r in found.results for f in r.findings if f.severity != "info"]
+
+
+def with_last(value: Tensor, wrong: bool) -> Tensor:
+    """The same but for the last entry, where `wrong`."""
+    out = value.clone()
+    if wrong:
+        out.reshape(-1)[-1] = 7.0
+    return out
+
+
+BACKWARDS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "tail": lambda x, g: with_last(half_slope(x, g), x.numel() % 2 == 1 and x.numel() > 1),
+    "long": lambda x, g: with_last(half_slope(x, g), x.numel() > 2**16),
+    "matrix": lambda x, g: half_slope(x, g) * (0.9 if x.ndim == 2 else 1),
+    "scalar": lambda x, g: half_slope(x, g) * (0.9 if x.ndim == 0 else 1),
+    "expanded": lambda x, g: half_slope(x, g) * (1 if g.is_contiguous() else 0.9),
+    "mixed": lambda x, g: half_slope(x, g.reshape(-1)[0].expand_as(g)),
+}
+
+
+wrong = half
+"""What a test's reproducers call."""
+
+
+@pytest.mark.parametrize("path", BACKWARDS)
+def test_a_backward_that_is_wrong_on_one_path_names_it(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fn(x: Tensor) -> Tensor:
+        return half(x, BACKWARDS[path])
+
+    fn.__qualname__ = "wrong"
+    monkeypatch.setattr(sys.modules[__name__], "wrong", fn)
+    found = accused(fn, half_formula, directions=["backward"])
+    assert path in {f.path for f in found}
+    check_reproducer(next(f for f in found if f.path == path))
+
+
+def test_a_forward_that_is_wrong_without_autograd() -> None:
+    found = accused(lambda x: half(x) if x.requires_grad else half(x) * 0.9, half_formula)
+    assert {f.path for f in found} == {"inference"}
+
+
+def test_an_input_that_alone_needs_a_gradient() -> None:
+    def fn(a: Tensor, b: Tensor) -> Tensor:
+        return a * b if a.requires_grad else a * b * 1.0 + (b - b.detach())
+
+    found = accused(fn, lambda m, a, b: a * b, directions=["backward"])
+    assert found
+    assert {f.path for f in found} == {"frozen"}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_cotangent_that_loses_its_last_bits(dtype: str) -> None:
+    found = accused(
+        lambda x: half(x, lambda x, g: half_slope(x, g.bfloat16().to(g.dtype))), half_formula, dtypes=[dtype]
+    )
+    assert "inaccurate" in {f.kind for f in found}
+
+
+def test_a_kink_that_nobody_stated() -> None:
+    """The subdifferential at 20.5 is [1, 2]; between 20.5 and its neighbours lies no other sample."""
+
+    def backward(x: Tensor, g: Tensor) -> Tensor:
+        return torch.where(x == 20.5, 5 * g, torch.where(x > 20.5, g, 2 * g))
+
+    class Bent(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            ctx.save_for_backward(x)
+            return torch.where(x > 20.5, x, 2 * x - 20.5)
+
+        @staticmethod
+        def backward(ctx: Any, *grads: Tensor) -> Tensor:
+            return backward(ctx.saved_tensors[0], grads[0])
+
+    found = accused(Bent.apply, lambda m, x: m.where(x > 20.5, x, 2 * x - 20.5))
+    assert [(f.kind, float.fromhex(str(f.lo))) for f in found if "cotangent" not in f.fixed] == [
+        ("tie", 20.5)
+    ]
+
+
+# --- correct ops of ordinary quality
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
+@pytest.mark.parametrize(
+    ("fn", "formula"),
+    [
+        (lambda a, b: a * b, lambda m, a, b: a * b),
+        (lambda a, b: (a - b) ** 2, lambda m, a, b: (a - b) ** 2),
+        (lambda a, b: (a - b).abs(), lambda m, a, b: m.abs(a - b)),
+        (torch.maximum, lambda m, a, b: m.maximum(a, b)),
+        (lambda x, c=0.1: (x - c).abs(), lambda m, x, *, c=0.1: m.abs(x - c)),
+        (lambda x, c=0.1: (x - c) ** 2, lambda m, x, *, c=0.1: (x - c) ** 2),
+    ],
+    ids=["product", "square", "distance", "maximum", "offset", "squared offset"],
+)
+def test_plain_compositions_are_silent(
+    fn: Callable[..., Any], formula: Callable[..., Any], dtype: str
+) -> None:
+    assert accused(fn, formula, dtypes=[dtype], budget="quick") == []
+
+
+@pytest.mark.parametrize("frequency", [30.1, 1e-3])
+def test_a_wave_of_a_rounded_argument_is_ill_conditioned(frequency: float) -> None:
+    found = accused(
+        lambda x, w=frequency: torch.sin(w * x),
+        lambda m, x, *, w=frequency: m.sin(w * x),
+        domain=lambda p, v: abs(v["x"]) < 1e30,
+    )
+    assert found == []
+
+
+def test_a_derivative_beyond_the_format_times_zero() -> None:
+    """exp(3x) has one past x = 30: inf times a cotangent of 0 is NaN, however it is computed."""
+    assert accused(lambda x: torch.exp(3 * x), lambda m, x: m.exp(3 * x), directions=["backward"]) == []
+
+
+def test_a_naive_formula_of_a_stable_op() -> None:
+    def fn(a: Tensor, b: Tensor) -> Tensor:
+        return torch.logaddexp(a.double(), b.double()).to(a.dtype)
+
+    assert accused(fn, lambda m, a, b: m.log(m.exp(a) + m.exp(b)), directions=["forward"]) == []
+
+
+def test_zero_times_infinity_is_undefined_but_an_infinity_that_dominates_is_not() -> None:
+    found = accused(
+        lambda a, b: torch.where(a.isinf(), a * 0, a * b), lambda m, a, b: a * b, directions=["forward"]
+    )
+    assert found
+    assert all(math.isinf(float.fromhex(str(f.witness.inputs["a"]))) for f in found if f.witness)
+    assert all(float.fromhex(str(f.witness.inputs["b"])) != 0 for f in found if f.witness)
