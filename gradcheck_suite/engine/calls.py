@@ -241,6 +241,9 @@ def _columns(
         raise Raised(f"returned shape {tuple(value.shape)} for an input of shape {shape}")
     columns = {"value": value}
     if order:
+        if not value.requires_grad and wrt is not None:
+            # It may depend on the others alone.
+            return columns | {f"d:{n}": torch.zeros_like(t) for n, t in leaves.items()}
         if not value.requires_grad:
             raise Raised("the result does not depend on its inputs for autograd: it has no grad_fn")
         g = torch.ones_like(value) if cotangent is None else cotangent.to(value.dtype).expand_as(value)

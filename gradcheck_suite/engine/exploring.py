@@ -6,19 +6,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from gradcheck_suite.engine.boundaries import Exhausted
 from gradcheck_suite.engine.findings import Group, Interval, grouped
 from gradcheck_suite.engine.judge import SEVERITIES
-from gradcheck_suite.engine.pointwise import Judged, Subject
+from gradcheck_suite.engine.pointwise import Judged, Subject, order_of
 from gradcheck_suite.engine.probing import Prober, Source, joined
 from gradcheck_suite.engine.profiles import Key, key_of
+from gradcheck_suite.engine.refusals import Raised, Unsupported
 from gradcheck_suite.engine.regions import Region, map_regions
-from gradcheck_suite.engine.search import EFFORTS, Effort, climb, simplest, wander
+from gradcheck_suite.engine.screening import grid, suspects
+from gradcheck_suite.engine.search import EFFORTS, Effort, climb, extend, simplest, wander
+from gradcheck_suite.floats import to_ordinal
 from gradcheck_suite.inputs.targets import Line
 
 _SEARCHED_LINES = 3
 """Lines of a sample of several inputs that are searched for larger errors: those with the largest."""
+
+
+_SCREENED_LINES = 12
+_SCREENED = (4096, 256)
+"""Floats of each middle binade that an op of one, or of several inputs is asked at."""
+
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +62,8 @@ def explore(
     search = search and not subject.exhaustive
     for source, groups in zip(sources, chosen, strict=True):
         _follow(prober, source, groups, search)
+    if search and subject.op.custom:
+        _screen(prober, sources[0])
     if search:
         _search(prober, effort)
     regions = map_regions(prober.profiles, prober.evaluate, allowance=allowance)
@@ -60,6 +73,46 @@ def explore(
         Explored(judged=joined([s.judged, *s.parts]), groups=[_group(prober, g, r, simple) for g, r in pairs])
         for s, pairs in zip(sources, shown, strict=True)
     ]
+
+
+def _screen(prober: Prober, source: Source) -> None:
+    """Judge what stands out of the computed curves of a source's lines, and follow the lines where that fails."""
+    subject, fmt = prober.subject, prober.subject.fmt
+    lines = [line for line in source.judged.lines if not line.scattered and line.follower is None]
+    lines = lines[:_SCREENED_LINES]
+    x = grid(fmt, _SCREENED[len(lines) > 1])
+    blocks = [line.at(x, fmt) for line in lines]
+    inside = [np.flatnonzero(subject.inside(block)) for block in blocks]
+    parts = [{n: v[i] for n, v in block.items()} for block, i in zip(blocks, inside, strict=True)]
+    if not parts or not sum(map(len, inside)):
+        return
+    together = {n: np.concatenate([part[n] for part in parts]) for n in subject.names}
+    try:
+        columns = subject.run(together, subject.order_of(prober.column), source.path).columns
+    except (Raised, Unsupported):
+        return
+    computed = np.split(columns[prober.column], np.cumsum([len(i) for i in inside])[:-1])
+    for line, part, y in zip(lines, parts, computed, strict=True):
+        found = suspects(part[line.probe], y, fmt)
+        if len(found):
+            _followed_up(prober, source, line, {n: v[found] for n, v in part.items()}, y[found])
+
+
+def _followed_up(
+    prober: Prober, source: Source, line: Line, inputs: dict[str, Floats], computed: Floats
+) -> None:
+    """Add those of some points of a line that fail to its profile."""
+    subject, column = prober.subject, prober.column
+    points = subject.exact(inputs, order_of(column))
+    verdicts = subject.judge_column(inputs, computed, points, column).verdicts
+    bad = inputs[line.probe][~verdicts.mild]
+    if not len(bad):
+        return
+    known = [i for i, t in enumerate(prober.tracks) if t.source is source and t.line is line]
+    if not known:
+        prober.follow(source, line)
+        known = [len(prober.tracks) - 1]
+    extend(prober.profiles, {known[0]: {int(o) for o in to_ordinal(bad, subject.fmt)}}, prober.evaluate)
 
 
 def _effort(subject: Subject) -> str:

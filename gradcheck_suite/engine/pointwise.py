@@ -117,7 +117,7 @@ class Subject:
         sample = self._sample()
         if not self.op.custom or not len(sample) or (len(self.names) == 1 and self.fmt.bits == 16):
             return sample
-        return with_kinks(sample, self.formula, self.fmt, self._inside)
+        return with_kinks(sample, self.formula, self.fmt, self.inside)
 
     def _sample(self) -> Tuples:
         if len(self.names) == 1:
@@ -157,9 +157,9 @@ class Subject:
         return inputs if isinstance(inputs, Mapping) else {self.names[0]: inputs}
 
     def _in_domain(self, x: Floats) -> Any:
-        return self._inside({self.op.inputs[0]: x})
+        return self.inside({self.op.inputs[0]: x})
 
-    def _inside(self, values: Mapping[str, Floats]) -> Any:
+    def inside(self, values: Mapping[str, Floats]) -> Any:
         """Which points the op is defined for."""
         size = len(next(iter(values.values())))
         if self.op.domain is None:

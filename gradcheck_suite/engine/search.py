@@ -66,11 +66,11 @@ def climb(profiles: Sequence[Profile], evaluate: Evaluate, effort: Effort) -> No
         tries: dict[int, set[int]] = {}
         for i, ordinal in _seeds(profiles, effort.seeds):
             tries.setdefault(i, set()).update(_beside(profiles[i], ordinal))
-        if not _extend(profiles, tries, evaluate):
+        if not extend(profiles, tries, evaluate):
             return
 
 
-def _extend(profiles: Sequence[Profile], tries: Mapping[int, set[int]], evaluate: Evaluate) -> bool:
+def extend(profiles: Sequence[Profile], tries: Mapping[int, set[int]], evaluate: Evaluate) -> bool:
     """Judge the ordinals that are not known yet; whether there were any."""
     fresh = {i: sorted(o for o in ordinals if profiles[i].index(o) is None) for i, ordinals in tries.items()}
     batch = [(i, ordinals) for i, ordinals in sorted(fresh.items()) if ordinals]
@@ -160,7 +160,7 @@ def _best_near(profiles: Sequence[Profile], i: int, centre: int, evaluate: Evalu
     top = infinity_ordinal(profile.fmt)
     steps = [0, *(sign << k for k in range(0, profile.fmt.precision, 4) for sign in (1, -1))]
     near = sorted({o for o in (centre + step for step in steps) if abs(o) < top})
-    _extend(profiles, {i: set(near)}, evaluate)
+    extend(profiles, {i: set(near)}, evaluate)
     known = [j for j in map(profile.index, near) if j is not None]
     best = float(_objective(profile)[known].max())
     return max(best, -1e3)
@@ -194,7 +194,7 @@ def simplest(
     tries: dict[int, set[int]] = {}
     for r, ordinals in zip(regions, options, strict=True):
         tries.setdefault(r.profile, set()).update(ordinals)
-    _extend(profiles, tries, evaluate)
+    extend(profiles, tries, evaluate)
     return [_first(profiles[r.profile], r, ordinals) for r, ordinals in zip(regions, options, strict=True)]
 
 

@@ -103,6 +103,39 @@ def test_a_kink_that_nobody_stated() -> None:
     ]
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("ends", [(2.711, 2.712), (-0.31, -0.3), (101.0, 102.0)])
+def test_a_narrow_interval_on_which_the_gradient_is_wrong(ends: tuple[float, float], dtype: str) -> None:
+    def backward(x: Tensor, g: Tensor) -> Tensor:
+        good = half_slope(x, g)
+        return torch.where((x > ends[0]) & (x < ends[1]), 0.9 * good, good)
+
+    found = accused(lambda x: half(x, backward), half_formula, dtypes=[dtype], directions=["backward"])
+    spans = [(float.fromhex(str(f.lo)), float.fromhex(str(f.hi))) for f in found]
+    assert spans
+    assert all(ends[0] < lo <= hi < ends[1] for lo, hi in spans)
+
+
+def test_a_narrow_interval_of_another_input() -> None:
+    class Product(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
+            ctx.save_for_backward(a, b)
+            return a * b
+
+        @staticmethod
+        def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
+            a, b = ctx.saved_tensors
+            return torch.where((b > 5) & (b < 5.1), 1.1 * b, b) * grads[0], a * grads[0]
+
+    found = accused(Product.apply, lambda m, a, b: a * b, directions=["backward"])
+    assert {f.probe for f in found} == {"b"}
+
+
+def test_an_input_without_a_gradient_of_its_own() -> None:
+    assert accused(lambda a, b: a * b.detach(), lambda m, a, b: a * m.stop(b)) == []
+
+
 # --- correct ops of ordinary quality
 
 
