@@ -113,8 +113,10 @@ def _differs(subject: Subject | RowSubject, column: str) -> str:
 def _twice(subject: Subject | RowSubject, column: str) -> Iterator[tuple[Floats, Floats]]:
     if isinstance(subject, Subject):
         order = subject.order_of(column)
-        second = subject.run(subject.tuples.values, order, "vector")
-        yield subject.outcome("vector", order).columns[column], second.columns[column]
+        # Twice more: what alternates from call to call may be in step with all those made so far.
+        for _ in range(2):
+            again = subject.run(subject.tuples.values, order, "vector")
+            yield subject.outcome("vector", order).columns[column], again.columns[column]
         return
     for k in _few(subject):
         yield subject.called(k).columns[column], subject.call_again(k).columns[column]
