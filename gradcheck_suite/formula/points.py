@@ -53,7 +53,8 @@ def bind(
     def bound(m: Any, **inputs: Any) -> Any:
         exact = {name: constant(m.field, m.field.number(value)) for name, value in reals.items()}
         named = {name: inputs.pop(name) for name in extras}
-        return formula(m, *inputs.values(), **{**params, **exact, **named})
+        # A constant may come as a plain number.
+        return m.const(formula(m, *inputs.values(), **{**params, **exact, **named}))
 
     return bound
 

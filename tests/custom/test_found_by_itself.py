@@ -187,3 +187,7 @@ def test_zero_times_infinity_is_undefined_but_an_infinity_that_dominates_is_not(
     assert found
     assert all(math.isinf(float.fromhex(str(f.witness.inputs["a"]))) for f in found if f.witness)
     assert all(float.fromhex(str(f.witness.inputs["b"])) != 0 for f in found if f.witness)
+
+
+def test_a_formula_may_return_a_plain_number() -> None:
+    assert accused(lambda x: torch.full_like(x, 3.0), lambda m, x: 3.0, directions=["forward"]) == []
