@@ -35,8 +35,10 @@ _THIRD = 0.34567
 _MOVE_BITS, _PRIME = 20, 1_000_003
 # Of random moves, how many are tried at once, and which of the largest results is set against the largest.
 _AT_ONCE, _APART = 16, 3
-# Enough for a binary64 number moved in any way.
-_EXACT_BITS = 4096
+# Enough for a binary64 number moved in any way; digits that a moved number keeps beyond its format's.
+_EXACT_BITS, _FINE_BITS = 4096, 64
+# Moves out of the domain would be tried at every precision; a range that lacks one is too small, never too large.
+_PATIENCE = 500
 
 Move = tuple[float, ...]
 """By how many units of roundoff each input and parameter is moved."""
@@ -154,7 +156,8 @@ class _Ranges:
                 return
             seen += self._at(where, moves[start : start + _AT_ONCE])
             self._take(where, _beyond(np.sort(seen, axis=0), corners[:, where]))
-            left = ~self.inside[where]
+            # Where so many show nothing that the corners did not, the next will not either.
+            left = ~self.inside[where] & _any_beyond(seen, corners[:, where])
             where, seen = where[left], [value[left] for value in seen]
 
     def enclose(self) -> None:
@@ -233,7 +236,15 @@ class _Ranges:
 
     def _columns(self, moved: Mapping[str, Objects]) -> Iterator[Floats]:
         for straight in (False, True):
-            found = enclose(self.formula, moved, self.fmt, wrt=self.wrt, order=self.order, straight=straight)
+            found = enclose(
+                self.formula,
+                moved,
+                self.fmt,
+                wrt=self.wrt,
+                order=self.order,
+                straight=straight,
+                patience=_PATIENCE,
+            )
             balls = elementwise(lambda ball: ball * arb(self.scale), found.columns[self.column])
             value = round_exact(to_exact(balls, self.fmt, found.settled[self.column]), self.fmt)
             if self.column != "value":
@@ -276,11 +287,16 @@ def _moved(x: Floats, move: float, fmt: Format) -> Objects:
     """Exact numbers, each moved by its rounding times `move`: u times itself, of a subnormal half a unit."""
     whole, exponent = factor(move, fmt)
     half = arb((whole - (1 << -exponent), exponent + fmt.precision + fmt.ulp_exponent_min - 1))
+    moved = np.empty(len(x), dtype=object)
+    large, tiny = np.abs(x) > 2.0**_FINE_BITS, _subnormal(x, fmt)
     with ARB.precision(_EXACT_BITS):
-        exact = x.astype(object)
-        moved = np.asarray(exact * arb((whole, exponent)), dtype=object)
-        tiny = np.flatnonzero(_subnormal(x, fmt))
-        moved[tiny] = exact[tiny] + half
+        moved[large] = x[large].astype(object) * arb((whole, exponent))
+        moved[tiny] = x[tiny].astype(object) + half
+    # A function costs by the digits of its argument; none below these make a difference to a small number.
+    with ARB.precision(fmt.precision + 2 * _FINE_BITS):
+        usual = np.flatnonzero(~large & ~tiny)
+        products = x[usual].astype(object) * arb((whole, exponent))
+        moved[usual] = [product.mid() for product in products]
     return moved
 
 
@@ -293,6 +309,14 @@ def _boxes(x: Floats, fmt: Format) -> Objects:
 
 def _subnormal(x: Floats, fmt: Format) -> Bools:
     return np.asarray((x != 0) & (np.abs(x) < fmt.smallest_normal), dtype=bool)
+
+
+def _any_beyond(values: Sequence[Floats], known: Floats) -> Bools:
+    """For which columns one of the rows lies outside the known ends."""
+    found = np.array(values)
+    with np.errstate(invalid="ignore"):
+        outside: Bools = ((found < known[0]) | (found > known[1])).any(axis=0)
+    return outside
 
 
 def _beyond(values: Floats, known: Floats) -> Floats:

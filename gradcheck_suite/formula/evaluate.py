@@ -136,10 +136,12 @@ def enclose(
     wrt: Sequence[str] = (),
     order: int = 0,
     straight: bool = False,
+    patience: int | None = None,
 ) -> Enclosures:
     """Certified balls at every point, each raised in precision until `fmt` cannot notice its radius.
 
-    `inputs` maps names to 1-D object arrays of exact numbers; the shape of the result is theirs.
+    `inputs` maps names to 1-D object arrays of exact numbers; the shape of the result is theirs.  What is no
+    number at `patience` bits is given up as outside of the domain, where that is given.
     """
     names = list(inputs)
     size = len(inputs[names[0]])
@@ -161,10 +163,16 @@ def enclose(
                 columns.setdefault(name, np.full(size, ARB.nan, dtype=object))[open_points] = column
                 settled.setdefault(name, np.zeros(size, dtype=bool))[open_points] = sure
         tie[open_points], clamped[open_points] = ties, clamps
+        if patience is not None and bits >= patience:
+            good |= np.logical_or.reduce([_no_number(column) for column in found.values()])
         open_points = open_points[~good]
         if not len(open_points) or bits >= PRECISION_CAP:
             return Enclosures(columns, settled, tie, clamped)
         bits *= 2
+
+
+def _no_number(column: Objects) -> Bools:
+    return np.array([ball.is_nan() for ball in column], dtype=bool)
 
 
 def settle_rule(fmt: Format) -> Callable[[arb], bool]:
