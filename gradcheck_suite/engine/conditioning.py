@@ -37,6 +37,9 @@ _MOVE_BITS, _PRIME = 20, 1_000_003
 _AT_ONCE, _APART = 16, 3
 # Enough for a binary64 number moved in any way; digits that a moved number keeps beyond its format's.
 _EXACT_BITS, _FINE_BITS = 4096, 64
+# In 16 bits the range of a smooth function is wide too: ends are far apart from so many times their moves on, and
+# from so many of the smallest floats.
+_FAR, _GRAINS = 64, 4
 # Moves out of the domain would be tried at every precision; a range that lacks one is too small, never too large.
 _PATIENCE = 500
 
@@ -190,9 +193,10 @@ class _Ranges:
 
     def leaps(self) -> Bools:
         """The points whose range is too wide for a smooth function: the ends lie on two branches."""
+        far = max(2.0 ** (-self.fmt.precision / 2), min(_FAR * units() * self.fmt.unit_roundoff, _MOST))
         with np.errstate(invalid="ignore", over="ignore"):
             size = np.fmax(np.abs(self.lowest), np.abs(self.highest))
-            wide: Bools = self.highest - self.lowest > size * 2.0 ** (-self.fmt.precision / 2)
+            wide: Bools = self.highest - self.lowest > size * far + _GRAINS * self.fmt.smallest_subnormal
         return wide
 
     def widened_by(self, moves: Sequence[Move]) -> Bools:

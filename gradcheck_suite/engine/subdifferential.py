@@ -117,6 +117,7 @@ class _Hull:
             found += self.vertices[before : before + 1]
         if len(found) == 2:
             rise = np.array([float((a - b).mid()) for a, b in zip(*found, strict=True)])
+            rise[~np.isfinite(rise)] = 0.0
             self.bends = self.bends + rise[: len(direction)] * direction / size
 
     @property
