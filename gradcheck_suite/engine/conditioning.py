@@ -165,9 +165,11 @@ class _Ranges:
 
     def enclose(self) -> None:
         """Take in the enclosure of the whole box, where the results seen span most of themselves and it is not
-        much wider: as with the values of a wave, of which no sample hits every crest.
+        much wider, nor of a sign that none of them has: as with the values of a wave, of which no sample hits
+        every crest.  A kink inside is a result that none hits either.
 
-        Elsewhere it says nothing: that of a cancelling formula is as wide as its intermediate results.
+        Elsewhere it says nothing: that of a cancelling formula is as wide as its intermediate results, and that
+        of a steep tail reaches beyond 0, which no result does.
         """
         with np.errstate(invalid="ignore", over="ignore"):
             size = np.fmax(np.abs(self.lowest), np.abs(self.highest))
@@ -179,11 +181,13 @@ class _Ranges:
         quantities |= {n: np.full(len(where), v) for n, v in self.reals.items()}
         with ARB.precision(_BOX_BITS):
             box = {n: _boxes(x, self.fmt) for n, x in quantities.items()}
-            found, _ = derivatives(self.formula, ARB, box, self.wrt, self.order)
+            found, (kinked, _) = derivatives(self.formula, ARB, box, self.wrt, self.order)
             balls = [ball * arb(self.scale) for ball in found[self.column]]
             ends = np.array([[float(b.lower()), float(b.upper())] for b in balls]).T
         with np.errstate(invalid="ignore", over="ignore"):
-            close = ends[1] - ends[0] <= _NOT_MUCH_WIDER * (self.highest[where] - self.lowest[where])
+            low, high = self.lowest[where], self.highest[where]
+            close = ends[1] - ends[0] <= _NOT_MUCH_WIDER * (high - low)
+            close &= kinked | (((ends[0] >= 0) | (low < 0)) & ((ends[1] <= 0) | (high > 0)))
         self._take(where[close], ends[:, close])
 
     def _take(self, where: npt.NDArray[np.int64], values: Floats) -> None:

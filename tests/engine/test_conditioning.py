@@ -188,3 +188,23 @@ def test_one_phase_of_a_wave_does_not_stand_for_all() -> None:
     x = np.array([1524.0])
     judged = subject.judge_column(x, np.array([0.0]), subject.exact(x, 1), "d:input")
     assert REASONS[judged.verdicts.reason[0]] == "ill-conditioned"
+
+
+def steep(m: Context, x: Array) -> Array:
+    return x * m.ndtr(x)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_zero_in_a_steep_tail_is_lost_and_not_ill_conditioned(dtype: str) -> None:
+    """At -8 a bfloat16 may move by 1/4, and x Phi(x) with it by a factor of ten, but never to 0."""
+
+    def call(x: torch.Tensor) -> torch.Tensor:
+        wide = x.double()
+        value = wide / 2 * torch.erfc(-wide / 2**0.5)
+        return torch.where((x > -9) & (x < -6), torch.zeros_like(x), value.to(x.dtype))
+
+    lost = [f for f in serious(run(toy(call, steep), dtype, "forward")) if f.kind == "underflow"]
+    assert len(lost) == 1
+    lo, hi = float.fromhex(str(lost[0].lo)), float.fromhex(str(lost[0].hi))
+    assert -9 < lo < -8.9
+    assert -6.1 < hi < -6
