@@ -77,7 +77,7 @@ def zeroed(g: Tensor, x: Tensor) -> Tensor:
 
 
 def coarse(g: Tensor, x: Tensor) -> Tensor:
-    return g * (1 + 2.0**-21)
+    return g * (1 + 2.0**-19)
 
 
 def planted(alter: Callable[[Tensor, Tensor], Tensor]) -> Result:
