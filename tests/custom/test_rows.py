@@ -41,7 +41,7 @@ def same(t: torch.Tensor) -> torch.Tensor:
 
 
 def softmax(change: Change = same, read: Change = same) -> Callable[[torch.Tensor], torch.Tensor]:
-    return lambda x: Softmax.apply(x, change, read)
+    return lambda x: Softmax.apply(x, change, read)  # type: ignore[no-untyped-call]
 
 
 def tail_lost(block: int) -> Change:
