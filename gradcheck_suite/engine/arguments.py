@@ -42,11 +42,12 @@ def recipe(array: npt.NDArray[Any]) -> dict[str, Any]:
     Where a pattern of at most 64 values that repeats in C order takes less, the fill is the list of them.
     """
     flat = array.reshape(-1)
-    names, codes = np.unique(np.array([str(_nested(v)) for v in flat.tolist()]), return_inverse=True)
+    # By their bits, which tell the zeros apart.
+    bits = flat.view(np.int64) if flat.dtype == np.float64 else flat
+    _, first, codes = np.unique(bits, return_index=True, return_inverse=True)
     fill = _pattern(codes.reshape(-1))
     places = np.flatnonzero(codes.reshape(-1) != np.resize(fill, flat.size))
-    first = {str(names[c]): _nested(v) for c, v in zip(codes.reshape(-1), flat.tolist(), strict=True)}
-    values = [first[str(names[code])] for code in fill]
+    values = [_nested(flat[first[code]].item()) for code in fill]
     return {
         "fill": values if len(values) > 1 else values[0],
         "shape": list(array.shape),

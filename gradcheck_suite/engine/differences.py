@@ -23,14 +23,16 @@ Bools = npt.NDArray[np.bool_]
 class Difference:
     """What a path computes at points of the sample, judged; `vector` holds the other values.
 
-    `harmless` indexes the points with other bits that are no more than remarks on both paths; `source` has
-    the failures that the vector path does not show.
+    `harmless` indexes the points with other bits that are no more than remarks on both paths, `unjudged` those
+    with other numbers of which no exact value says which is right; `source` has the failures that the vector
+    path does not show.
     """
 
     path: str
     judged: Judged
     vector: Floats
     harmless: Ints
+    unjudged: Ints
     source: Source
 
     def same_as(self, other: Difference) -> bool:
@@ -56,7 +58,21 @@ def difference(subject: Subject, column: str, main: Judged, path: str) -> Differ
     known = ~differs | mild | hides(before, judged.verdicts, graver=True)
     shown = replace(judged, verdicts=judged.verdicts.without(known))
     source = Source(judged=shown, path=path, over=True, graver=True)
-    return Difference(path=path, judged=judged, vector=vector, harmless=np.flatnonzero(fine), source=source)
+    return Difference(
+        path=path,
+        judged=judged,
+        vector=vector,
+        harmless=np.flatnonzero(fine),
+        unjudged=_unjudged(judged, before, computed, vector),
+        source=source,
+    )
+
+
+def _unjudged(judged: Judged, before: Verdicts, computed: Floats, vector: Floats) -> Ints:
+    """Where neither path is judged, as for a gradient at a NaN, and the two are different numbers."""
+    left = np.isnan(judged.verdicts.ulp) & ~judged.verdicts.open & np.isnan(before.ulp) & ~before.open
+    equal = np.isclose(computed, vector, rtol=2.0**-7, atol=0.0, equal_nan=True)
+    return np.flatnonzero(left & ~equal)
 
 
 def other_bits(a: Floats, b: Floats) -> Bools:

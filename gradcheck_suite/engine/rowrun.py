@@ -196,7 +196,8 @@ class RowRunner:
         grave = members[v.severity[members] == v.severity[members].min()]
         errors = v.ulp[grave]
         bad = grave[errors >= errors.max() / 16] if np.isfinite(errors.max()) else grave[np.isinf(errors)]
-        sizes = np.array([self._sample_size(int(judged.owner[i])) for i in bad])
+        owners, of = np.unique(judged.owner[bad], return_inverse=True)
+        sizes = np.array([self._sample_size(int(k)) for k in owners])[of.reshape(-1)]
         return int(bad[np.lexsort((bad, -v.ulp[bad], sizes))[0]])
 
     def _sample_size(self, k: int) -> int:

@@ -189,7 +189,7 @@ class RowSubject:
 
     def reference(self, k: int, cotangent: str = "mixed") -> Reference:
         """Exact columns of sample k, computed once."""
-        order = self.order if cotangent == "mixed" else 1
+        order = min(self.order if cotangent == "mixed" else 1, self.samples[k].order)
         key = (cotangent, k)
         if key not in self._references:
             problem = self.problem(self.samples[k])
@@ -239,7 +239,7 @@ class RowSubject:
             self.variant,
             self.samples[k],
             dtype=self.dtype,
-            order=self.order if cotangent == "mixed" else 1,
+            order=min(self.order if cotangent == "mixed" else 1, self.samples[k].order),
             cotangent=self.pattern(cotangent),
             direction=cotangents.direction,
             path=path,
@@ -250,7 +250,9 @@ class RowSubject:
         self, column: str, path: str = "vector", cotangent: str = "mixed", only: Ints | None = None
     ) -> RowJudged:
         """Verdicts on one column of the samples (of `only`), both rulers applied."""
-        parts = list(self._parts(column, path, cotangent, range(len(self.samples)) if only is None else only))
+        which = range(len(self.samples)) if only is None else only
+        wanted = [k for k in which if self.samples[k].order >= _order(column)]
+        parts = list(self._parts(column, path, cotangent, wanted))
         return self._judge(column, path, cotangent, parts)
 
     def on_path(self, path: str) -> Ints:
@@ -469,7 +471,8 @@ def _tie_excused(judged: RowJudged) -> Bools:
     for k, found in judged.ties.items():
         if found.ill_conditioned:
             marks |= judged.tie & (judged.owner == k)
-    return marks
+    # No move of the inputs makes a NaN.
+    return marks & ~np.isnan(judged.computed)
 
 
 def _with_verdicts(judged: RowJudged, verdicts: Verdicts) -> RowJudged:

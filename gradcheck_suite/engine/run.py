@@ -315,7 +315,9 @@ class CaseRunner:
         return self._of(sources, self._explored(sources, FURTHER_ALLOWANCE, once=self.several))
 
     def _path_findings(self, main: Judged) -> list[Finding]:
-        """Failures that only another path shows, and one remark on all paths that differ harmlessly."""
+        """Failures that only another path shows, and one remark each on the paths that differ harmlessly and
+        where nothing is judged.
+        """
         found: list[Finding] = []
         differing: list[Difference] = []
         for path in expanded(self.case.op, self.settings.paths):
@@ -332,7 +334,39 @@ class CaseRunner:
         sources = [d.source for d in differing]
         found += self._of(sources, self._explored(sources, FURTHER_ALLOWANCE))
         harmless = [d for d in differing if len(d.harmless)]
-        return [*found, self._path_remark(harmless)] if harmless else found
+        unjudged = [d for d in differing if len(d.unjudged)]
+        found += [self._path_remark(harmless)] if harmless else []
+        return [*found, self._unjudged_remark(unjudged)] if unjudged else found
+
+    def _unjudged_remark(self, unjudged: list[Difference]) -> Finding:
+        """The one input that shows best that paths disagree where the definition says nothing."""
+        shown = unjudged[0]
+        judged, name = shown.judged, self.case.op.inputs[0]
+        i = int(shown.unjudged[0])
+        point, got = _point(judged, i), float(judged.computed[i])
+        inputs = {n: hex_of(x) for n, x in point.items()}
+        witness = Witness(inputs=inputs, got=hex_of(got), exact="nan", ulp=np.nan)
+        where = ", ".join(f"{n} = {wording.decimal(v)}" for n, v in point.items())
+        paths = ", ".join(shown_path(d.path) for d in unjudged)
+        return Finding(
+            id=f"{self.id}::path.undefined",
+            kind="path",
+            severity="info",
+            reason="undefined",
+            path=shown.path,
+            probe=name,
+            lo=hex_of(point[name]),
+            hi=hex_of(point[name]),
+            points=len(shown.unjudged),
+            witness=witness,
+            message=(
+                f"{self.label} {self.case.dtype}: where no exact {wording.quantity(self.case.direction)} is "
+                f"defined, other paths give another one than the vector path: {paths}; at {where} the vector "
+                f"path gives {wording.decimal(float(shown.vector[i]))} and {shown_path(shown.path)} "
+                f"{wording.decimal(got)}."
+            ),
+            reproducer=self._reproducer(judged, i, witness, shown.path),
+        )
 
     def _path_remark(self, harmless: list[Difference]) -> Finding:
         most = max(harmless, key=lambda d: len(d.harmless) / len(d.judged.computed))

@@ -34,6 +34,8 @@ Pattern = Callable[[int], Any]
 """A cotangent or a direction: the exact numbers for a flat array of the given size."""
 
 _INFINITIES = (2000, 5000)
+# A hair beside 0: times any of the infinities it is infinite, by itself it is 0 in every format.
+_HAIR = (1, -1900)
 _NAN_STAND_INS = (-700.25, -1.5, 0.375, 2.5, 650.75)
 # A ball that is still NaN here comes from a pole or a domain, not from lack of precision.
 _POLE_PRECISION = 1024
@@ -314,6 +316,11 @@ def _at_infinity(problem: Problem, fmt: Format, wanted: Wanted, *, literal: bool
             balls, _ = evaluate(problem, ARB, wanted)
             columns = {n: to_exact(c, fmt, np.ones(len(c), dtype=bool)) for n, c in balls.items()}
         _agree(rounded, agreed, _rounded(columns, fmt))
+    if _count(problem, _is_zero):
+        # A limit that hangs on another entry being exactly 0 is none: 0*inf. Parameters that are 0 are options
+        # not taken.
+        beside = at_stand_ins(_replaced(problem, _is_zero, lambda _: _HAIR))
+        _agree(rounded, agreed, _rounded(enclose(beside, fmt, wanted).exact(fmt), fmt))
     unreached = _silent(wanted, ~np.isfinite(rounded["value"]) | ~agreed["value"])
     if wanted.order and unreached is not None:
         _agree(rounded, agreed, _rounded(enclose(at_stand_ins(problem), fmt, unreached).exact(fmt), fmt))
@@ -369,6 +376,11 @@ def _orders(count: int) -> Iterator[list[int]]:
     for bit in range((count - 1).bit_length()):
         yield [high if i >> bit & 1 else low for i in range(count)]
         yield [low if i >> bit & 1 else high for i in range(count)]
+
+
+def _is_zero(x: Any) -> Any:
+    """Which entries of an array are 0; a single number is a parameter."""
+    return x == 0 if np.ndim(x) else False
 
 
 def _count(problem: Problem, special: Callable[[Any], Any]) -> int:

@@ -93,7 +93,7 @@ def biased(fmt: Format) -> Iterator[Attention]:
 
 
 def special(fmt: Format) -> Iterator[Attention]:
-    """An infinite value and a NaN, attended to and masked."""
+    """An infinite value and a NaN, attended to and masked, and as an entry of a query and of a key."""
     q, k, v = arrays(2, 3)
     allowed = np.array([[True, True, False], [True, False, True]])
     for value, name in ((np.inf, "+inf"), (np.nan, "NaN")):
@@ -101,6 +101,18 @@ def special(fmt: Format) -> Iterator[Attention]:
         changed[1, 0] = value
         for mask, where in ((None, ""), (allowed, ", masked for one query")):
             yield Attention(q, k, changed, f"one value {name}{where}", "special entries", 1.0, mask)
+        for label, (query, keys) in {
+            "query": (_with(q, value), k),
+            "key": (q, _with(k, value)),
+        }.items():
+            yield Attention(query, keys, v, f"one entry of a {label} {name}", "special entries", 1.0)
+
+
+def _with(matrix: Floats, value: float) -> Floats:
+    """A matrix whose first entry is `value`."""
+    changed = matrix.copy()
+    changed[0, 0] = value
+    return changed
 
 
 def arrays(queries: int, keys: int) -> tuple[Floats, Floats, Floats]:

@@ -99,11 +99,14 @@ def images(fmt: Format, ignored: int) -> Iterator[Batch]:
 
 
 def weights(fmt: Format, classes: int) -> Iterator[tuple[str, Floats]]:
-    """Weights of the classes: ordinary ones with a 0 among them, tiny, and huge ones."""
+    """Weights of the classes: ordinary ones with a 0 among them, tiny, huge ones, and ones that four of are too
+    many for the format.
+    """
     ordinary = np.resize([0.5, 2.0, 0.1, 1.0, 0.0], classes)
     yield "ordinary weights", round_to(ordinary, fmt)
     yield "tiny weights", round_to(np.resize([2.0, 3.0, 1.0], classes) * fmt.smallest_normal, fmt)
     yield "huge weights", round_to(np.resize([1.0, 0.25, 0.5], classes) * fmt.max / 8, fmt)
+    yield "weights whose sum overflows", round_to(np.full(classes, 0.3 * fmt.max), fmt)
 
 
 def probabilities(fmt: Format, classes: int) -> Iterator[tuple[str, Floats]]:

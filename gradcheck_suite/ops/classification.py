@@ -28,7 +28,7 @@ from gradcheck_suite.inputs.classes import (
     single_rows,
     weights,
 )
-from gradcheck_suite.inputs.rows import PAST_FLOAT16, rows
+from gradcheck_suite.inputs.rows import PAST_FLOAT16, highest_order, rows
 from gradcheck_suite.ops.declare import operation
 from gradcheck_suite.ops.record import Params, Sample
 from gradcheck_suite.ops.variants import TENSOR
@@ -92,6 +92,7 @@ def _with_weights(batch: Batch, fmt: Format, tensors: Sequence[str], *, every: b
             label=label,
             probe=batch.probe,
             at=batch.at,
+            order=highest_order(batch.logits.size),
         )
         yield replace(sample, curve=_curve(sample, batch.curve))
 
@@ -128,16 +129,30 @@ def _for_classes(
         at=1.0,
     )
     yield single
-    usual = "label_smoothing" not in params and params["reduction"] == "mean" and ignored == -100
-    if usual and not tensors and fmt.name == "float16" and budget != "quick":
-        # Their number, which the mean divides by, is past the largest float16 number.
-        yield Sample(
-            inputs={"input": np.full((PAST_FLOAT16, 1), -1.0)},
-            extra={"target": np.zeros(PAST_FLOAT16, dtype=np.int64)},
-            label=f"a batch of {PAST_FLOAT16}",
-            probe="batch",
-            at=float(PAST_FLOAT16),
-        )
+    yield from _past_float16(params, fmt, budget, tensors)
+
+
+def _past_float16(params: Params, fmt: Format, budget: str, tensors: Sequence[str]) -> Iterator[Sample]:
+    """A mean over more samples than the largest float16 number, which it divides by; of the op's defaults.
+
+    By default of logarithms of one class: those of several take the reference ten times as long, and weights
+    whose sum overflows show the same.
+    """
+    usual = params["reduction"] == "mean" and params["ignore_index"] == -100 and not tensors
+    if fmt.name != "float16" or budget == "quick" or not usual or params.get("label_smoothing"):
+        return
+    # The loss of logits of one class is 0.
+    logits = "label_smoothing" in params
+    if logits and budget != "thorough":
+        return
+    yield Sample(
+        inputs={"input": np.full((PAST_FLOAT16, 2 if logits else 1), -1.0)},
+        extra={"target": np.zeros(PAST_FLOAT16, dtype=np.int64)},
+        label=f"a batch of {PAST_FLOAT16}",
+        probe="batch",
+        at=float(PAST_FLOAT16),
+        order=0 if logits else 2,
+    )
 
 
 def _for_images(

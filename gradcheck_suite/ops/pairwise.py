@@ -143,7 +143,7 @@ def _pairwise_samples(params: Params, fmt: Format, *, budget: str, seed: int) ->
     inputs=("x1", "x2"),
     structural=("p",),
     variants=[
-        *({"p": p} for p in (1.0, inf, -inf, 0.0, 0.5, 1.5, 3.0, -1.0)),
+        *({"p": p} for p in (1.0, inf, -inf, 0.0, 0.5, 1.5, 3.0, -1.0, 100.0)),
         {"eps": 0.0},
         {"eps": 0.1},
         {"eps": 1e-30},

@@ -30,7 +30,8 @@ class Sample:
     exact arrays.  `label` says what is hard about it ("two entries tie at the maximum, length 17"); `probe`
     and `at` place it on a curve through the input space ("gap between the top two logits", 12.5).  `curve`
     gives the sample at another place of that curve, a number of the dtype, so that the ends of a failure can
-    be searched.  A `tentative` sample is left out where the op, or its definition, does not take the shape.
+    be searched.  `order` is the highest derivative that is judged on it, 0 for the value alone.  A `tentative`
+    sample is left out where the op, or its definition, does not take the shape.
     """
 
     inputs: dict[str, Any]
@@ -39,6 +40,7 @@ class Sample:
     probe: str = "sample"
     at: float | None = None
     curve: Callable[[float], Sample] | None = field(default=None, repr=False, compare=False)
+    order: int = 2
     tentative: bool = False
 
 

@@ -17,7 +17,16 @@ from torch import nn
 from gradcheck_suite.floats import Format, round_to
 from gradcheck_suite.formula.context import Context
 from gradcheck_suite.formula.tape import Array
-from gradcheck_suite.inputs.rows import LENGTHS, PAST_FLOAT16, WIDE, Row, along_line, place, rows
+from gradcheck_suite.inputs.rows import (
+    LENGTHS,
+    PAST_FLOAT16,
+    WIDE,
+    Row,
+    along_line,
+    highest_order,
+    place,
+    rows,
+)
 from gradcheck_suite.ops.declare import operation
 from gradcheck_suite.ops.record import Params, Sample
 
@@ -27,7 +36,8 @@ _DIMS = ({"dim": -1}, {"dim": 0}, {"dim": 1})
 def _sample(values: Any, row: Row, lay: Callable[[Any], Any] | None = None) -> Sample:
     """One row as the op takes it; `lay` puts any row of its length where the values are."""
     inputs = {"input": values}
-    return Sample(inputs=inputs, label=row.label, probe=row.probe, at=row.at, curve=_curve(row, lay))
+    curve, order = _curve(row, lay), highest_order(len(row.values))
+    return Sample(inputs=inputs, label=row.label, probe=row.probe, at=row.at, curve=curve, order=order)
 
 
 def _curve(row: Row, lay: Callable[[Any], Any] | None) -> Callable[[float], Sample] | None:
@@ -192,7 +202,7 @@ def _laid(row: Any, dim: Any) -> Any:
     family="activation",
     structural=("p",),
     variants=[
-        *({"p": p} for p in (1.0, inf, -inf, 0.0, 0.5, 1.5, 3.0, -1.0)),
+        *({"p": p} for p in (1.0, inf, -inf, 0.0, 0.5, 1.5, 3.0, -1.0, 100.0)),
         {"dim": 0},
         {"dim": -1},
         {"dim": (0, 1)},

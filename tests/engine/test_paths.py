@@ -247,3 +247,16 @@ def test_one_element_and_tails_give_the_points_in_order() -> None:
         found = pointwise(op, {}, {"input": x}, dtype="float64", order=1, path=path)
         for name, column in whole.columns.items():
             assert np.allclose(found.columns[name], column, rtol=1e-12)
+
+
+def test_where_nothing_is_judged_other_numbers_are_a_remark() -> None:
+    """The gradient at a NaN may be any number, but one that depends on the layout is told."""
+
+    def leaky(x: torch.Tensor) -> torch.Tensor:
+        return torch.where(torch.isnan(x), x * (1 if x.is_contiguous() else 2), bend(x))
+
+    remark = only([f for f in run(toy(leaky), "float32", "backward").findings if f.reason == "undefined"])
+    assert (remark.kind, remark.severity, remark.path) == ("path", "info", "strided")
+    assert "at input = nan the vector path gives 1 and strided 2" in remark.message
+    check(remark, toy=leaky)
+    assert not [f for f in run(toy(bend), "float32", "backward").findings if f.reason == "undefined"]

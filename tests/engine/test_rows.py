@@ -336,3 +336,26 @@ def test_ambiguous_inputs_give_no_finding(
     for result in run_case(case, Settings()):
         assert serious(result) == []
         assert result.verdict == "ok"
+
+
+def test_a_sample_is_judged_up_to_its_order() -> None:
+    def twice_as_steep(x: torch.Tensor) -> torch.Tensor:
+        return x.detach().softmax(-1) + 2 * (x - x.detach())
+
+    samples = rows([0.5, -1.0, 2.0], order=0)
+    found = run(op_of(twice_as_steep, softmax_formula, samples), "float32", "backward")
+    assert (found.points, found.findings) == (0, ())
+    assert run(op_of(twice_as_steep, softmax_formula, samples), "float32", "forward").points == 3
+
+
+def test_no_tie_excuses_a_nan() -> None:
+    def norm(m: Context, x: Array) -> Array:
+        return m.norm(x, 100.0)
+
+    def spoiled(x: torch.Tensor) -> torch.Tensor:
+        broken: torch.Tensor = torch.linalg.vector_norm(x, 100.0) + (x - x.detach()).sum() * float("nan")
+        return broken
+
+    result = run(op_of(spoiled, norm, rows([2.0, 0.0, 1.0])), "float32", "backward")
+    assert {f.kind for f in serious(result)} == {"nan"}
+    assert not [f for f in result.findings if f.kind == "nan" and f.severity == "info"]

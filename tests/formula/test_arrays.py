@@ -153,3 +153,14 @@ def test_sensitivities_are_relative_differences(column: str) -> None:
         assert slopes["x"][i] == pytest.approx(difference, rel=1e-4, abs=1e-8)
     difference = (value(np.ones(3), 1 + step) - value(np.ones(3), 1 - step)) / (2 * step)
     assert float(slopes["w"]) == pytest.approx(difference, rel=1e-4, abs=1e-8)
+
+
+def test_a_limit_that_hangs_on_another_entry_being_0_is_none() -> None:
+    def product(m: Context, x: Array) -> Array:
+        return x[:1] * x[1:]
+
+    assert exact(product, [0.0, INF], 0).undefined["value"].all()
+    assert exact(product, [2.0, INF], 0).columns["value"].to_float64() == INF
+    # A parameter of 0 is an option that is not taken.
+    off = exact(lambda m, x, share: m.sum(x) + share * m.sum(m.exp(x)), [0.0, -INF], 0, share=0.0)
+    assert off.columns["value"].to_float64() == -INF

@@ -8,7 +8,7 @@ import pytest
 from gradcheck_suite.floats import FORMATS, Format, format_of, round_to
 from gradcheck_suite.inputs import cotangents
 from gradcheck_suite.inputs.classes import batches, images, probabilities, single_rows, weights
-from gradcheck_suite.inputs.rows import LENGTHS, PAST_FLOAT16, place, rows
+from gradcheck_suite.inputs.rows import LENGTHS, PAST_FLOAT16, highest_order, place, rows
 
 ALL = [pytest.param(fmt, id=name) for name, fmt in FORMATS.items()]
 FLOAT16 = format_of("float16")
@@ -47,7 +47,9 @@ def test_labels_tell_the_truth() -> None:
 
 def test_a_length_past_float16s_integers() -> None:
     (row,) = rows(FLOAT16, (PAST_FLOAT16,))
-    assert len(row.values) > FLOAT16.max
+    assert np.exp(row.values - row.values.max()).sum() > FLOAT16.max
+    assert highest_order(len(row.values)) == 0
+    assert highest_order(1031) == 2
 
 
 def test_rows_repeat() -> None:

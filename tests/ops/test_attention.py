@@ -104,3 +104,15 @@ def test_huge_equal_masks_are_ill_conditioned() -> None:
         for result in run_case(Case(op=op, variant={}, dtype="float32", direction=direction), Settings()):
             found = [f for f in result.findings if f.probe == "mask" and f.severity != "info"]
             assert [f for f in found if float.fromhex(f.hi or "0") > 1e30] == []
+
+
+def test_a_nan_in_a_query_must_show() -> None:
+    """torch's fused kernel on the CPU gives 0 for such a row, as for one without any key."""
+    op = registry().get("scaled_dot_product_attention_fused")
+    assert op.samples is not None
+    samples = op.samples(op.params({}), FMT, budget="default", seed=0)
+    (sample,) = [s for s in samples if s.label == "one entry of a query NaN"]
+    expected = reference(problem_of(op, op.params({}), {}, sample), FMT, WANTED).nan_expected
+    width = sample.inputs["value"].shape[-1]
+    assert expected[:width].all()
+    assert not expected[width:].any()

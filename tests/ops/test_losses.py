@@ -148,3 +148,13 @@ def test_error_measure_would_notice_another_op() -> None:
     points = exact_points(lambda m, x: x * x, {"x": np.array([1.5])}, FMT, wrt=("x",), order=1)
     error, _ = ulp_error(np.array([1.5]), points.columns["value"], FMT)
     assert error[0] > 1e14
+
+
+@pytest.mark.parametrize("name", ["nll_loss", "cross_entropy"])
+def test_means_are_tried_with_more_weight_than_the_format_holds(name: str) -> None:
+    op = at_variant(registry().get(name), {"weight": "tensor"})
+    fmt = format_of("float16")
+    assert op.samples is not None
+    samples = list(op.samples(op.params({"weight": "tensor"}), fmt, budget="default", seed=0))
+    sums = [s.extra["weight"][s.extra["target"].clip(0)].sum() for s in samples]
+    assert max(sums) > fmt.max
