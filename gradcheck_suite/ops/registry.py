@@ -19,6 +19,7 @@ FAMILIES = (
     "pairwise",
     "sequence",
     "attention",
+    "attention_modules",
     "stochastic",
     "composite",
     "special",

@@ -70,6 +70,7 @@ def common(fmt: Format) -> Iterator[Row]:
     F.softmax,
     family="activation",
     module=nn.Softmax,
+    out=torch.softmax,
     twins=(torch.softmax, torch.special.softmax),
     variants=_DIMS,
     variants_only=True,
@@ -118,6 +119,7 @@ def softmax2d(m: Context, input: Array) -> Array:
     F.log_softmax,
     family="activation",
     module=nn.LogSoftmax,
+    out=torch.log_softmax,
     twins=(torch.log_softmax, torch.special.log_softmax),
     variants=_DIMS,
     variants_only=True,
@@ -200,6 +202,7 @@ def _laid(row: Any, dim: Any) -> Any:
 @operation(
     F.normalize,
     family="activation",
+    out=F.normalize,
     structural=("p",),
     variants=[
         *({"p": p} for p in (1.0, inf, -inf, 0.0, 0.5, 1.5, 3.0, -1.0, 100.0)),

@@ -1,8 +1,8 @@
-"""Activations that draw random numbers, judged on numbers drawn from a fixed seed.
+"""Activations and attention that draw random numbers, judged on numbers drawn from a fixed seed.
 
 The noise is recovered by drawing it again in the same way, never from the gradient under test; given the
 noise, each op is an ordinary function.  Sources: the documentation pages of torch.nn.RReLU and of
-torch.nn.functional.gumbel_softmax, version 2.13.
+gumbel_softmax and scaled_dot_product_attention in torch.nn.functional, version 2.13.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from gradcheck_suite.floats import Format
 from gradcheck_suite.formula.context import Context
 from gradcheck_suite.formula.tape import Array
 from gradcheck_suite.inputs import binades
+from gradcheck_suite.inputs.attention import attentions
 from gradcheck_suite.inputs.rows import Row, place, rows
 from gradcheck_suite.ops.declare import operation
 from gradcheck_suite.ops.record import Params, Sample
@@ -161,3 +162,51 @@ def gumbel_softmax(
     soft = m.softmax((logits + gumbels) / tau, dim)
     # The documented straight-through form y_hard - stop(y_soft) + y_soft.
     return m.through(m.one_hot_max(logits + gumbels, dim), soft) if hard else soft
+
+
+# --- attention with dropout
+
+
+def dropout_call(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    *,
+    keep: torch.Tensor,
+    seed: int,
+    **options: Any,
+) -> torch.Tensor:
+    """Attention that drops weights from a seed; which ones it is going to keep is not used."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return F.scaled_dot_product_attention(query, key, value, **options)
+
+
+def _dropout_samples(params: Params, fmt: Format, *, budget: str, seed: int) -> Iterator[Sample]:
+    share = float(params["dropout_p"])
+    for case in attentions(fmt, full=False):
+        inputs = {"query": case.query, "key": case.key, "value": case.value}
+        inputs = {n: x[np.newaxis] for n, x in inputs.items()}
+        ones = np.ones((1, len(case.query), len(case.key)))
+        keep = _drawn(ones, fmt, lambda x: (torch.dropout(x, share, True) != 0).to(x.dtype))
+        extra = {"keep": keep, "seed": _SEED}
+        yield Sample(inputs=inputs, extra=extra, label=case.label, probe=case.probe, at=case.at)
+
+
+@operation(
+    dropout_call,
+    name="scaled_dot_product_attention_dropout",
+    code=_seeded_code("torch.nn.functional.scaled_dot_product_attention", "keep"),
+    family="attention",
+    callable_name="torch.nn.functional.scaled_dot_product_attention",
+    inputs=("query", "key", "value"),
+    extras=("keep", "seed"),
+    variants=[{"dropout_p": 0.5}, {"dropout_p": 0.0}],
+    variants_only=True,
+    samples=_dropout_samples,
+)
+def scaled_dot_product_attention_dropout(
+    m: Context, query: Array, key: Array, value: Array, *, keep: Array, seed: int, dropout_p: Any = 0.0
+) -> Array:
+    scores = query @ key.transpose(0, 2, 1) / m.sqrt(query.shape[-1])
+    return m.softmax(scores, -1) * keep / (1 - m.const(dropout_p)) @ value

@@ -17,7 +17,8 @@ ROWS = (
     "pairwise_distance", "triplet_margin_with_distance_loss", "ctc_loss", "multi_head_attention",
     "multi_head_attention_separate", "scaled_dot_product_attention_mask", "gumbel_softmax",
     "adaptive_log_prob", "adaptive_log_softmax_with_loss", "linear_cross_entropy",
-    "linear_cross_entropy_chunked", "normalize",
+    "linear_cross_entropy_chunked", "normalize", "multi_head_attention_module", "multi_head_attention_inference",
+    "scaled_dot_product_attention_dropout",
 )  # fmt: skip
 """Several outputs, options by name, lines of their own, infinite parameters, a single input."""
 

@@ -37,9 +37,10 @@ def test_torch_agrees_in_value_and_gradients(op: Op, variant: dict[str, Any]) ->
 
 @pytest.mark.parametrize(("op", "variant"), TWICE)
 def test_torch_agrees_in_second_derivatives(op: Op, variant: dict[str, Any]) -> None:
+    # A power of 100 costs as many ulps for each derivative.
     errors = list(worst_errors(op, variant, 2))
     assert any(column.startswith("dd:") for _, column, _ in errors)
-    assert [found for found in errors if found[2] > _FEW_ULPS] == []
+    assert [found for found in errors if found[2] > 4 * _FEW_ULPS] == []
 
 
 @pytest.mark.parametrize("op", [op for op in OPS if op.module is not None], ids=lambda op: op.name)
