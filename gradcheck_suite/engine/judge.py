@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,15 +90,14 @@ class Verdicts:
             open=self.open,
         )
 
+    @classmethod
+    def join(cls, parts: Sequence[Verdicts]) -> Verdicts:
+        """The verdicts of all parts, one after another."""
+        return cls(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in cls.__slots__})
+
     def joined(self, other: Verdicts) -> Verdicts:
         """These verdicts, then the others."""
-        return Verdicts(
-            kind=np.concatenate([self.kind, other.kind]),
-            severity=np.concatenate([self.severity, other.severity]),
-            reason=np.concatenate([self.reason, other.reason]),
-            ulp=np.concatenate([self.ulp, other.ulp]),
-            open=np.concatenate([self.open, other.open]),
-        )
+        return Verdicts.join([self, other])
 
 
 def judge(
@@ -158,14 +158,16 @@ def classified(
     point.
     """
     at_tie = np.zeros(len(computed), dtype=bool) if tie is None else tie
-    kind = np.where(fails, _kinds(computed, rounded, at_tie), 0).astype(np.int8)
+    kind = _kinds(computed, rounded, at_tie)
+    kind[~fails] = 0
     severity = _severities(kind, error, fmt)
     with np.errstate(invalid="ignore"):
         # Where a mode that flushes subnormals shows 0 for both, no error is graver than the flush itself.
         alike = (np.abs(exact) < fmt.smallest_normal) & (np.abs(computed) < fmt.smallest_normal)
-    subnormal = alike & np.isin(kind, _BELOW)
-    severity[subnormal] = _SEVERITY[_flush(fmt)]
-    reason = np.where(subnormal, _REASON["subnormal"], 0).astype(np.int8)
+    reason = np.zeros(len(kind), dtype=np.int8)
+    if alike.any():
+        subnormal = alike & np.logical_or.reduce([kind == code for code in _BELOW])
+        severity[subnormal], reason[subnormal] = _SEVERITY[_flush(fmt)], _REASON["subnormal"]
     return kind, severity, reason
 
 
@@ -200,12 +202,13 @@ def _kinds(computed: Floats, rounded: Floats, tie: Bools) -> Codes:
         ]
     codes = np.full(len(computed), _KIND["inaccurate"], dtype=np.int8)
     for condition, name in reversed(conditions):
-        codes[condition] = _KIND[name]
+        if condition.any():
+            codes[condition] = _KIND[name]
     return codes
 
 
 def _severities(kind: Codes, error: Floats, fmt: Format) -> Codes:
-    severity = np.where(kind > 0, _SEVERITY["critical"], 0).astype(np.int8)
+    severity: Codes = (kind > 0).astype(np.int8) * np.int8(_SEVERITY["critical"])
     inaccurate = kind == _KIND["inaccurate"]
     with np.errstate(invalid="ignore"):
         lost = error > 2.0 ** (fmt.precision / 2)

@@ -39,7 +39,7 @@ _BITS: Final = 113
 _POINTS: Final = 2000
 _GRADCHECK: Final = 256
 # So many floats of each binade, somewhere in it, stand for all of it.
-_FLOATS: Final = 1 << 18
+_FLOATS: Final = 1 << 20
 _ROUNDS: Final = 3
 
 
@@ -249,8 +249,8 @@ def _parts(plan: sweep.Plan) -> list[sweep.Task]:
 
 def _torch_alone(worker: Worker, plan: sweep.Plan, parts: Sequence[sweep.Task]) -> None:
     for part in parts:
-        for start in range(part.start, part.stop, plan.chunk):
-            bits = np.arange(start, start + plan.chunk, dtype=np.uint32)
+        for start in range(part.start, part.stop, plan.batch):
+            bits = np.arange(start, start + plan.batch, dtype=np.uint32)
             bits |= np.uint32(0x80000000 if part.sign < 0 else 0)
             worker.call(bits.view(np.float32))
 

@@ -1,23 +1,24 @@
 """The inner loop of a sweep: errors in ULP of computed values against a polynomial, and their tally.
 
-Two implementations of the same arithmetic: numpy, and numba where it is installed (the extra `numba`).  Both
-work on some ten thousand floats at a time, which stay in the second-level cache.
+Two implementations of the same arithmetic: numpy, and numba where it is installed (`compiled`).  Both
+work on some hundred or ten thousand floats at a time, which stay in a cache.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from gradcheck_suite.floats import Format
+from gradcheck_suite.floats import Format, round_to
 
 Floats = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 BINS: Final = 256
 """Bins of the histogram: eight an octave; the first holds all below 2^-5 ULP, the last all above 2^26."""
@@ -25,25 +26,25 @@ BINS: Final = 256
 _PER_OCTAVE: Final = 3
 _LOWEST: Final = -5
 # The bits of a binary64 number from its exponent to the third bit of its mantissa number the bins.
-_SHIFT: Final = 52 - _PER_OCTAVE
-_BASE: Final = ((1023 + _LOWEST) << _PER_OCTAVE) - 1
-_MAGNITUDE: Final = 0x7FFFFFFFFFFFFFFF
+SHIFT: Final = 52 - _PER_OCTAVE
+BASE: Final = ((1023 + _LOWEST) << _PER_OCTAVE) - 1
+MAGNITUDE: Final = 0x7FFFFFFFFFFFFFFF
+# Floats that numpy's passes go through at a time, which stay in the second-level cache.
+_PART: Final = 1 << 15
 # A value this little above a power of two, in binary64 bits, may be below it: the smaller ulp states the
 # larger error.
-_HAIR: Final = 1 << 10
-# What fits the first-level cache, several times.
-_TILE: Final = 512
+HAIR: Final = 1 << 10
 
 
 def bin_edges() -> Floats:
     """The lower edge of every bin but the first, in ULP."""
-    numbers = (np.arange(1, BINS, dtype=np.int64) + _BASE) << _SHIFT
+    numbers = (np.arange(1, BINS, dtype=np.int64) + BASE) << SHIFT
     return numbers.view(np.float64)
 
 
 def bins_of(error: Floats) -> Ints:
     """The bin of every error."""
-    bins: Ints = (error.view(np.int64) >> _SHIFT) - _BASE
+    bins: Ints = (error.view(np.int64) >> SHIFT) - BASE
     return np.clip(bins, 0, BINS - 1)
 
 
@@ -96,6 +97,17 @@ class Tally:
     at: int
     suspects: Ints
 
+    def then(self, other: Tally, start: int) -> Tally:
+        """This, and a tally of what follows from index `start` on."""
+        worst, at = (other.worst, start + other.at) if other.worst > self.worst else (self.worst, self.at)
+        suspects = np.concatenate([self.suspects, start + other.suspects])
+        return Tally(self.rounded + other.rounded, worst, at, suspects)
+
+
+def _small(piece: Piece) -> float:
+    """An error below which one is in the first bin, correctly rounded and not suspicious."""
+    return min(piece.half, piece.suspicious, 2.0**_LOWEST)
+
 
 class Kernel(Protocol):
     """|got - r|/ulp(r), r the piece's polynomial at x, counted into a histogram; NaN counts as most."""
@@ -104,8 +116,14 @@ class Kernel(Protocol):
 
     def run(self, x: Singles, got: Singles, piece: Piece, scale: Scale, histogram: Ints) -> Tally: ...
 
-    def polynomial(self, t: Floats, coefficients: Floats) -> Floats:
-        """Horner's rule at every t."""
+    def closely(self, x: Floats, got: Singles, piece: Piece, scale: Scale) -> tuple[Floats, Floats]:
+        """The polynomial at every x, and the errors; NaN for NaN."""
+        ...
+
+    def within(self, x: Floats, got: Floats, exact: Floats, piece: Piece, step: float, fmt: Format) -> Bools:
+        """Which computed values lie between the polynomial's rounded values at x, x*(1 - step) and x*(1 + step),
+        or beyond by no more than `step` times these; `exact` are those at x.
+        """
         ...
 
 
@@ -119,30 +137,48 @@ class NumpyKernel:
 
     def run(self, x: Singles, got: Singles, piece: Piece, scale: Scale, histogram: Ints) -> Tally:
         """See Kernel."""
-        if len(self._t) < len(x):
-            self._t, self._v = np.empty(len(x)), np.empty(len(x))
+        tally = Tally(0, -1, 0, np.zeros(0, dtype=np.int64))
+        for start in range(0, len(x), _PART):
+            part = slice(start, start + _PART)
+            tally = tally.then(self._part(x[part], got[part], piece, scale, histogram), start)
+        return tally
+
+    def _part(self, x: Singles, got: Singles, piece: Piece, scale: Scale, histogram: Ints) -> Tally:
         v = self._evaluated(x, piece)
         error = errors(v, got, scale, self._t[: len(v)])
         bits = error.view(np.int64)
         at = int(bits.argmax())
-        worst, threshold = int(bits[at]), bits_of(piece.suspicious)
+        worst, none = int(bits[at]), np.zeros(0, dtype=np.int64)
+        if worst < bits_of(_small(piece)):
+            histogram[0] += len(x)
+            return Tally(len(x), worst, at, none)
+        threshold = bits_of(piece.suspicious)
         rounded = int(np.count_nonzero(error <= piece.half))
-        suspects = np.flatnonzero(bits > threshold) if worst > threshold else np.zeros(0, dtype=np.int64)
-        bins = bits >> _SHIFT
-        bins -= _BASE
+        suspects = np.flatnonzero(bits > threshold) if worst > threshold else none
+        bins = bits >> SHIFT
+        bins -= BASE
         np.clip(bins, 0, BINS - 1, out=bins)
         histogram += np.bincount(bins, minlength=BINS)
         return Tally(rounded, worst, at, suspects)
 
-    def polynomial(self, t: Floats, coefficients: Floats) -> Floats:
+    def closely(self, x: Floats, got: Singles, piece: Piece, scale: Scale) -> tuple[Floats, Floats]:
         """See Kernel."""
-        v = np.full(len(t), coefficients[-1])
-        for c in coefficients[-2::-1]:
-            v *= t
-            v += c
-        return v
+        exact = self._evaluated(x, piece).copy()
+        error = errors(exact.copy(), got, scale, np.empty(len(x)))
+        return exact, error
 
-    def _evaluated(self, x: Singles, piece: Piece) -> Floats:
+    def within(self, x: Floats, got: Floats, exact: Floats, piece: Piece, step: float, fmt: Format) -> Bools:
+        """See Kernel."""
+        lowest = highest = exact
+        for s in (-step, step):
+            v = self._evaluated(x * (1 + s), piece)
+            lowest, highest = np.minimum(lowest, v), np.maximum(highest, v)
+        return between(got, lowest, highest, step, fmt)
+
+    def _evaluated(self, x: npt.NDArray[Any], piece: Piece) -> Floats:
+        """The polynomial at every x, in a buffer that the next call overwrites."""
+        if len(self._t) < len(x):
+            self._t, self._v = np.empty(len(x)), np.empty(len(x))
         t, v = self._t[: len(x)], self._v[: len(x)]
         np.subtract(x, piece.centre, out=t, dtype=np.float64)
         t *= piece.inverse
@@ -169,16 +205,33 @@ def errors(values: Floats, got: npt.NDArray[Any], scale: Scale, out: Floats) -> 
     return out
 
 
+def between(values: Floats, lowest: Floats, highest: Floats, relative: float, fmt: Format) -> Bools:
+    """Which values lie between the rounded ends of ranges, or beyond by no more than that part of these."""
+    lowest, highest = rounded(lowest, fmt), rounded(highest, fmt)
+    with np.errstate(over="ignore", invalid="ignore"):
+        inside: Bools = values >= rounded(lowest - np.abs(lowest) * relative, fmt)
+        inside &= values <= rounded(highest + np.abs(highest) * relative, fmt)
+    return inside
+
+
+def rounded(values: Floats, fmt: Format) -> Floats:
+    """`round_to`, by the processor's own conversion where the format is float32."""
+    if fmt.bits != 32:
+        return round_to(values, fmt)
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32).astype(np.float64)
+
+
 def _factors(v: Floats, low: float, high: float, scale: Scale) -> Floats | float:
     """1/ulp of every value; one number where it is the same for all of them."""
     least = 0.0 if low <= 0 <= high else min(abs(low), abs(high))
     ends = [
-        min(max((bits_of(s) - _HAIR) >> 52, scale.lowest), scale.highest) for s in (least, max(-low, high))
+        min(max((bits_of(s) - HAIR) >> 52, scale.lowest), scale.highest) for s in (least, max(-low, high))
     ]
     if ends[0] == ends[1]:
         return float(np.int64((scale.inverse - ends[0]) << 52).view(np.float64))
-    exponents: Ints = np.bitwise_and(v.view(np.int64), _MAGNITUDE)
-    exponents -= _HAIR
+    exponents: Ints = np.bitwise_and(v.view(np.int64), MAGNITUDE)
+    exponents -= HAIR
     exponents >>= 52
     np.clip(exponents, scale.lowest, scale.highest, out=exponents)
     np.subtract(scale.inverse, exponents, out=exponents)
@@ -186,134 +239,45 @@ def _factors(v: Floats, low: float, high: float, scale: Scale) -> Floats | float
     return exponents.view(np.float64)
 
 
-class NumbaKernel:
-    """Compiled loops; compiling them takes some seconds, once on a machine."""
+class NumbaKernel(NumpyKernel):
+    """Compiled loops; importing them raises ImportError where numba is missing."""
 
     name = "numba"
 
     def __init__(self) -> None:
-        self._run, self._polynomial = _compiled(), _compiled_polynomial()
+        super().__init__()
+        self._compiled: Any = importlib.import_module("gradcheck_suite.engine.sweep.compiled")
         self._suspects = np.empty(0, dtype=np.int64)
 
     def run(self, x: Singles, got: Singles, piece: Piece, scale: Scale, histogram: Ints) -> Tally:
         """See Kernel."""
         if len(self._suspects) < len(x):
             self._suspects = np.empty(len(x), dtype=np.int64)
-        rounded, worst, at, count = self._run(
+        rounded, worst, at, count = self._compiled.run(
             x, got, piece.centre, piece.inverse, piece.polynomial,
-            piece.half, bits_of(piece.suspicious),
+            piece.half, bits_of(_small(piece)), bits_of(piece.suspicious),
             scale.limit, scale.infinity, scale.lowest, scale.highest, scale.inverse,
             histogram, self._suspects,
         )  # fmt: skip
         return Tally(int(rounded), int(worst), int(at), self._suspects[:count].copy())
 
-    def polynomial(self, t: Floats, coefficients: Floats) -> Floats:
+    def closely(self, x: Floats, got: Singles, piece: Piece, scale: Scale) -> tuple[Floats, Floats]:
         """See Kernel."""
-        values = np.empty(len(t))
-        self._polynomial(t, coefficients, values)
-        return values
+        exact, error = np.empty(len(x)), np.empty(len(x))
+        self._compiled.closely(
+            x, got, piece.centre, piece.inverse, piece.polynomial,
+            scale.limit, scale.infinity, scale.lowest, scale.highest, scale.inverse,
+            exact, error,
+        )  # fmt: skip
+        return exact, error
 
-
-def _compiled() -> Callable[..., Any]:
-    import numba
-
-    # One loop for one thing, over slices that begin at 0: then LLVM turns each into vector instructions.
-    @numba.njit(cache=True, nogil=True)
-    def run(  # type: ignore[no-untyped-def]
-        x,
-        got,
-        centre,
-        inverse,
-        c,
-        half,
-        threshold,
-        limit,
-        infinity,
-        lowest,
-        highest,
-        base,
-        histogram,
-        suspects,
-    ):
-        t, v, factor = np.empty(_TILE), np.empty(_TILE), np.empty(_TILE)
-        bits, factor_bits = v.view(np.int64), factor.view(np.int64)
-        bins = np.empty(_TILE, dtype=np.uint8)
-        # Four histograms in turn: a counter that was just written cannot be read at once.
-        part = np.zeros((4, BINS), dtype=np.int64)
-        rounded, worst, at, count = 0, np.int64(-1), 0, 0
-        for start in range(0, x.size, _TILE):
-            xs, gs = x[start : start + _TILE], got[start : start + _TILE]
-            size = xs.size
-            for i in range(size):
-                t[i] = (np.float64(xs[i]) - centre) * inverse
-                v[i] = c[c.size - 1]
-            for j in range(c.size - 2, -1, -1):
-                cj = c[j]
-                for i in range(size):
-                    v[i] = v[i] * t[i] + cj
-            for i in range(size):
-                r = v[i]
-                r = infinity if r >= limit else r
-                v[i] = -infinity if r <= -limit else r
-            for i in range(size):
-                e = ((bits[i] & _MAGNITUDE) - _HAIR) >> 52
-                e = lowest if e < lowest else e
-                e = highest if e > highest else e
-                factor_bits[i] = (base - e) << 52
-            for i in range(size):
-                g = np.float64(gs[i])
-                g = infinity if g > infinity else g
-                g = -infinity if g < -infinity else g
-                v[i] = np.abs(g - v[i]) * factor[i]
-            top = np.int64(-1)
-            for i in range(size):
-                top = max(top, bits[i])
-            for i in range(size):
-                rounded += v[i] <= half
-            for i in range(size):
-                k = (bits[i] >> _SHIFT) - _BASE
-                k = 0 if k < 0 else k
-                bins[i] = BINS - 1 if k > BINS - 1 else k
-            for i in range(0, size - 3, 4):
-                part[0, bins[i]] += 1
-                part[1, bins[i + 1]] += 1
-                part[2, bins[i + 2]] += 1
-                part[3, bins[i + 3]] += 1
-            for i in range(size - size % 4, size):
-                part[0, bins[i]] += 1
-            if top > worst:
-                for i in range(size):
-                    if bits[i] > worst:
-                        worst, at = bits[i], start + i
-            if top > threshold:
-                for i in range(size):
-                    if bits[i] > threshold:
-                        suspects[count] = start + i
-                        count += 1
-        for k in range(BINS):
-            histogram[k] += part[0, k] + part[1, k] + part[2, k] + part[3, k]
-        return rounded, worst, at, count
-
-    compiled: Callable[..., Any] = run
-    return compiled
-
-
-def _compiled_polynomial() -> Callable[..., Any]:
-    import numba
-
-    @numba.njit(cache=True, nogil=True)
-    def polynomial(t, c, values):  # type: ignore[no-untyped-def]
-        for start in range(0, t.size, _TILE):
-            ts, vs = t[start : start + _TILE], values[start : start + _TILE]
-            for i in range(ts.size):
-                vs[i] = c[c.size - 1]
-            for j in range(c.size - 2, -1, -1):
-                cj = c[j]
-                for i in range(ts.size):
-                    vs[i] = vs[i] * ts[i] + cj
-
-    compiled: Callable[..., Any] = polynomial
-    return compiled
+    def within(self, x: Floats, got: Floats, exact: Floats, piece: Piece, step: float, fmt: Format) -> Bools:
+        """See Kernel."""
+        if fmt.bits != 32:
+            return super().within(x, got, exact, piece, step, fmt)
+        inside = np.empty(len(x), dtype=bool)
+        self._compiled.within(x, got, exact, step, piece.centre, piece.inverse, piece.polynomial, inside)
+        return inside
 
 
 def best_kernel() -> Kernel:

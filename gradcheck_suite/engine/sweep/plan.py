@@ -18,8 +18,9 @@ class Plan:
     """One op variant in one dtype, every finite float of it.
 
     `task` is the number of floats in a part of the work, which takes a tenth of a second or so: little is
-    lost with one. `chunk` is the number of floats that torch sees at once, `degree` one more than that of the
-    polynomials, `kernel` "numba", "numpy" or "" for the best there is.  None of these changes a verdict.
+    lost with one. `batch` is the number of floats that torch sees at once, `chunk` that of those that are
+    judged at once, `degree` one more than that of the polynomials, `kernel` "numba", "numpy" or "" for the
+    best there is.  None of these changes a verdict.
     """
 
     op: str
@@ -29,6 +30,7 @@ class Plan:
     max_ulp: float = 4.0
     load: tuple[str, ...] = ()
     task: int = 1 << 23
+    batch: int = 1 << 17
     chunk: int = 1 << 16
     degree: int = 10
     kernel: str = ""
@@ -61,6 +63,7 @@ class Plan:
             "variant": dict(self.variant),
             "max_ulp": self.max_ulp,
             "task": self.task,
+            "batch": self.batch,
             "chunk": self.chunk,
             "degree": self.degree,
         }

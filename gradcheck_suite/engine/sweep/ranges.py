@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from gradcheck_suite.engine.conditioning import excused, units
 from gradcheck_suite.engine.pointwise import Subject
-from gradcheck_suite.engine.sweep.kernels import Kernel
-from gradcheck_suite.floats import Exact, Format, round_to
+from gradcheck_suite.engine.sweep.kernels import Kernel, Piece, between
+from gradcheck_suite.floats import Exact
 from gradcheck_suite.formula import taylor
 from gradcheck_suite.formula.cover import Cover
 from gradcheck_suite.formula.points import bind
@@ -32,32 +32,45 @@ class Ranges:
         self.subject, self.cover, self.kernel, self.degree = subject, cover, kernel, degree
         self.covers: dict[tuple[int, ...], Cover] = {(0,) * len(subject.reals): cover}
 
-    def evaluated(self, x: Floats, block: int, derivative: int) -> Floats:
-        """The exact column at reals of one block, within the cover's bound."""
-        t = (x - self.cover.centre[block]) * self.cover.inverse[block]
-        return self.kernel.polynomial(t, self.cover.columns[derivative].coefficients[block])
+    def piece(self, block: int, derivative: int) -> Piece:
+        """The whole polynomial of a block."""
+        coefficients = self.cover.columns[derivative].coefficients[block]
+        return Piece(
+            centre=float(self.cover.centre[block]),
+            inverse=float(self.cover.inverse[block]),
+            polynomial=coefficients,
+            half=0.5,
+            suspicious=self.subject.max_ulp,
+        )
 
-    def holds(self, x: Floats, computed: Floats, nearest: Floats, block: int, derivative: int) -> Bools:
-        """Which computed values lie inside the range of the exact column when x and the parameters move;
-        `nearest` is that column, rounded, where nothing moves.
+    def holds(self, x: Floats, computed: Floats, exact: Floats, block: int, derivative: int) -> Bools:
+        """Which computed values lie inside the range of the column when x and the parameters move; `exact` is
+        the column where nothing moves.
         """
-        fmt = self.subject.fmt
-        lowest = highest = nearest
+        relative = units() * self.subject.fmt.unit_roundoff
+        low, high = float(x.min()), float(x.max())
+        ends = [low * (1 - relative), low * (1 + relative), high * (1 - relative), high * (1 + relative)]
+        here = self.cover
+        if not self.subject.reals and here.low[block] <= min(ends) and max(ends) <= here.high[block]:
+            piece = self.piece(block, derivative)
+            return self.kernel.within(x, computed, exact, piece, relative, self.subject.fmt)
+        return self._moved(x, computed, exact, block, derivative)
+
+    def _moved(self, x: Floats, computed: Floats, exact: Floats, block: int, derivative: int) -> Bools:
+        """`holds` where parameters move too, or inputs leave the block."""
+        lowest = highest = exact
+        relative = units() * self.subject.fmt.unit_roundoff
         missing = np.zeros(len(x), dtype=bool)
         for sign, *others in itertools.product((-1, 1), repeat=1 + len(self.subject.reals)):
-            moved = x * (1 + sign * units() * fmt.unit_roundoff)
+            moved = x * (1 + sign * relative)
             value, known = self._evaluated(moved, tuple(others), block, derivative)
-            value = rounded(value, fmt)
             if known is None:
                 lowest, highest = np.minimum(lowest, value), np.maximum(highest, value)
                 continue
             lowest = np.where(known, np.minimum(lowest, value), lowest)
             highest = np.where(known, np.maximum(highest, value), highest)
             missing |= ~known
-        relative = units() * fmt.unit_roundoff
-        with np.errstate(over="ignore", invalid="ignore"):
-            inside: Bools = computed >= rounded(lowest - np.abs(lowest) * relative, fmt)
-            inside &= computed <= rounded(highest + np.abs(highest) * relative, fmt)
+        inside = between(computed, lowest, highest, relative, self.subject.fmt)
         rest = np.flatnonzero(missing & ~inside)[:_FEW]
         if len(rest):
             inside[rest] = self._one_by_one(x[rest], computed[rest], derivative)
@@ -69,7 +82,7 @@ class Ranges:
         """The column at moved inputs and parameters, and where it is known; None for everywhere."""
         here = self.cover
         if not any(moves) and here.low[block] <= x.min() and x.max() <= here.high[block]:
-            return self.evaluated(x, block, derivative), None
+            return here.evaluate(x, block, derivative)[0], None
         cover = self._cover(moves)
         blocks, known = cover.find(x)
         return (cover.evaluate(x, blocks, derivative)[0] if len(cover) else x), known
@@ -101,14 +114,6 @@ class Ranges:
             wrt=(name,) if derivative else (),
             order=derivative,
         )
-
-
-def rounded(values: Floats, fmt: Format) -> Floats:
-    """`round_to`, by the processor's own conversion where the format is float32."""
-    if fmt.bits != 32:
-        return round_to(values, fmt)
-    with np.errstate(over="ignore"):
-        return values.astype(np.float32).astype(np.float64)
 
 
 def scaled_real(value: float, factor: tuple[int, int]) -> tuple[int, int]:

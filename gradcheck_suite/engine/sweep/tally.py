@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
@@ -21,6 +21,8 @@ Key = tuple[int, int]
 # Bad floats further apart than this, and than the fewer of those on either side, are not of one region.
 _GAP: Final = 8
 _MOST_RUNS: Final = 16
+# Kinds are below 16, reasons below 8: a class is one byte.
+_REASON_BITS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,36 +125,41 @@ class Summary:
 
 def runs_of(ordinals: Ints, kind: Codes, reason: Codes, severity: Codes, ulp: Floats) -> list[Run]:
     """Bad floats as runs, class by class; ordinals are signed, all of one sign and rising in magnitude."""
-    code = kind.astype(np.int64) << 8 | reason
+    code = kind << _REASON_BITS | reason
+    keys = [int(code[0])] if code.min() == code.max() else [int(k) for k in np.flatnonzero(np.bincount(code))]
     found: list[Run] = []
-    for key in np.flatnonzero(np.bincount(code)):
-        members = np.flatnonzero(code == key)
-        for part in _split(np.abs(ordinals[members])):
-            found.append(_run(members[part], ordinals, severity, ulp, (int(key) >> 8, int(key) & 255)))
+    for code_of_key in keys:
+        key = code_of_key >> _REASON_BITS, code_of_key & (1 << _REASON_BITS) - 1
+        own = slice(None) if len(keys) == 1 else np.flatnonzero(code == code_of_key)
+        places, grave, large = ordinals[own], severity[own], ulp[own]
+        found += [_run(places[part], grave[part], large[part], key) for part in _split(places)]
     return found
 
 
-def _split(sizes: Ints) -> Iterator[slice]:
-    """Cut rising numbers where a gap is wider than `_GAP` and than the smaller side has members."""
-    gaps = np.diff(sizes) - 1
+def _split(ordinals: Ints) -> list[slice]:
+    """Cut numbers that rise in magnitude where a gap is wider than `_GAP` and than the smaller side has
+    members.
+    """
+    if abs(int(ordinals[-1]) - int(ordinals[0])) + 1 - len(ordinals) <= _GAP:
+        return [slice(0, len(ordinals))]
+    gaps = np.abs(np.diff(ordinals)) - 1
     cuts = np.flatnonzero(gaps > _GAP)
-    cuts = cuts[gaps[cuts] > np.minimum(cuts + 1, len(sizes) - cuts - 1)]
+    cuts = cuts[gaps[cuts] > np.minimum(cuts + 1, len(ordinals) - cuts - 1)]
     widest = np.sort(cuts[np.argsort(-gaps[cuts], kind="stable")][: _MOST_RUNS - 1]) + 1
-    ends = [0, *map(int, widest), len(sizes)]
-    yield from (slice(a, b) for a, b in itertools.pairwise(ends))
+    return [slice(a, b) for a, b in itertools.pairwise([0, *map(int, widest), len(ordinals)])]
 
 
-def _run(members: Ints, ordinals: Ints, severity: Codes, ulp: Floats, key: Key) -> Run:
+def _run(ordinals: Ints, severity: Codes, ulp: Floats, key: Key) -> Run:
     # Of equal errors argmax takes the first, which has the smallest magnitude.
-    worst = members[int(np.argmax(ulp[members]))]
-    ends = int(ordinals[members[0]]), int(ordinals[members[-1]])
+    worst = int(np.argmax(ulp))
+    ends = int(ordinals[0]), int(ordinals[-1])
     return Run(
         kind=key[0],
         reason=key[1],
-        severity=int(severity[members].min()),
+        severity=int(severity.min()),
         first=min(ends),
         last=max(ends),
-        count=len(members),
+        count=len(ordinals),
         worst=int(ordinals[worst]),
         ulp=float(ulp[worst]),
     )

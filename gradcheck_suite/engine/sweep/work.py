@@ -23,10 +23,10 @@ from gradcheck_suite.engine.sweep.kernels import (
     Scale,
     best_kernel,
     bins_of,
-    errors,
+    rounded,
 )
 from gradcheck_suite.engine.sweep.plan import Plan, Task
-from gradcheck_suite.engine.sweep.ranges import MARGIN, Ranges, rounded
+from gradcheck_suite.engine.sweep.ranges import MARGIN, Ranges
 from gradcheck_suite.engine.sweep.tally import Summary, joined, runs_of
 from gradcheck_suite.floats import Format, format_of, from_ordinal, to_ordinal
 from gradcheck_suite.formula import taylor
@@ -39,6 +39,7 @@ from gradcheck_suite.options import Settings
 Floats = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 SPREAD: Final = 2 * TARGET
 """How far a stated error may be from the exact one: the cover's bound, and as much for shortening."""
@@ -46,6 +47,7 @@ SPREAD: Final = 2 * TARGET
 # Floats beside the cover, in one task; they are evaluated one by one.
 _MOST_APART: Final = 20_000
 _MOST_RUNS: Final = 64
+_AT_ONCE: Final = 1 << 14
 _ONE_AT_A_TIME: Final = threading.Lock()
 _INFO: Final = SEVERITIES.index("info")
 
@@ -120,19 +122,20 @@ class Worker:
         found = [Summary() for _ in self.columns]
         apart = _Apart()
         pieces = self._pieces(task)
-        for start in range(task.start, task.stop, self.plan.chunk):
-            stop = min(start + self.plan.chunk, task.stop)
+        for start in range(task.start, task.stop, self.plan.batch):
+            stop = min(start + self.plan.batch, task.stop)
             x = _floats(task.sign, start, stop, self.plan.dtype)
+            got = self.call(x)
             for low, high in self._inside(x):
-                got = [g[low:high] for g in self.call(x)]
-                self._chunk(task.sign, start + low, x[low:high], got, pieces, found, apart)
+                cut = [g[low:high] for g in got]
+                self._stretch(task.sign, start + low, x[low:high], cut, pieces, found, apart)
         self._judge_apart(apart, found)
         for summary in found:
             summary.runs = joined(summary.runs, most=_MOST_RUNS)
         return found
 
     def _inside(self, x: Singles) -> Iterator[tuple[int, int]]:
-        """The stretches of a chunk that lie in the op's domain."""
+        """The stretches of a batch that lie in the op's domain."""
         if self.op.domain is None:
             yield 0, len(x)
             return
@@ -166,7 +169,7 @@ class Worker:
             suspicious=self.subject.max_ulp - self.spread,
         )
 
-    def _chunk(
+    def _stretch(
         self,
         sign: int,
         start: int,
@@ -209,36 +212,46 @@ class Worker:
         summary.rounded += tally.rounded
         summary.note_worst(_error(tally.worst), sign * (start + tally.at))
         if len(tally.suspects):
-            which = tally.suspects
-            ordinals = sign * (start + which)
-            self._suspects(ordinals, x[which].astype(np.float64), got[which], block, k, summary)
+            chunk = self.plan.chunk
+            ends = np.arange(start // chunk * chunk + chunk, start + len(x), chunk) - start
+            for which in np.split(tally.suspects, np.searchsorted(tally.suspects, ends)):
+                self._suspects(
+                    sign * (start + which), x[which].astype(np.float64), got[which], block, k, summary
+                )
 
     def _suspects(
         self, ordinals: Ints, x: Floats, got: Singles, block: int, k: int, summary: Summary
     ) -> None:
-        """Verdicts on floats whose error is near or above the threshold, all in one block."""
-        derivative, computed = self.plan.derivatives[k], got.astype(np.float64)
-        exact = self.ranges.evaluated(x, block, derivative)
-        error = errors(exact.copy(), computed, self.scale, np.empty(len(x)))
-        error[np.isnan(error)] = np.inf
-        near = np.abs(error - self.subject.max_ulp) <= self.spread
+        """Verdicts on floats of one chunk and block whose error is near or above the threshold."""
+        near, fails = np.zeros(len(x), dtype=bool), np.zeros(len(x), dtype=bool)
+        found = []
+        # In parts that stay in the cache, like all that is allocated for them.
+        for i in range(0, len(x), _AT_ONCE):
+            part = slice(i, i + _AT_ONCE)
+            near[part], fails[part], verdicts = self._verdicts(x[part], got[part], block, k)
+            found.append(verdicts)
         if near.any():
             # The bound leaves these open; a ball decides.
-            self._one_by_one(x[near], computed[near], k, summary)
-        fails = (error > self.subject.max_ulp) & ~near
+            self._one_by_one(x[near], got[near].astype(np.float64), k, summary)
+        if fails.any():
+            self._note(ordinals if fails.all() else ordinals[fails], Verdicts.join(found), summary)
+
+    def _verdicts(self, x: Floats, got: Singles, block: int, k: int) -> tuple[Bools, Bools, Verdicts]:
+        """Which errors are near the threshold, which are certainly above it, and verdicts on the latter."""
+        derivative, computed = self.plan.derivatives[k], got.astype(np.float64)
+        exact, error = self.kernel.closely(x, got, self.ranges.piece(block, derivative), self.scale)
+        error[np.isnan(error)] = np.inf
+        near: Bools = np.abs(error - self.subject.max_ulp) <= self.spread
+        fails: Bools = (error > self.subject.max_ulp) & ~near
         if not fails.all():
-            ordinals, x, computed = ordinals[fails], x[fails], computed[fails]
-            exact, error = exact[fails], error[fails]
-        if not len(x):
-            return
+            x, computed, exact, error = x[fails], computed[fails], exact[fails], error[fails]
         nearest, certain = rounded(exact, self.fmt), np.ones(len(x), dtype=bool)
         kind, severity, reason = classified(computed, nearest, exact, error, certain, self.fmt)
         verdicts = Verdicts(kind=kind, severity=severity, reason=reason, ulp=error, open=~certain)
-        verdicts = self._reasons(x, computed, nearest, verdicts, block, derivative)
-        self._note(ordinals, verdicts, summary)
+        return near, fails, self._reasons(x, computed, exact, verdicts, block, derivative)
 
     def _reasons(
-        self, x: Floats, computed: Floats, nearest: Floats, verdicts: Verdicts, block: int, derivative: int
+        self, x: Floats, computed: Floats, exact: Floats, verdicts: Verdicts, block: int, derivative: int
     ) -> Verdicts:
         if self.op.documented is not None:
             with np.errstate(all="ignore"):
@@ -250,7 +263,7 @@ class Worker:
         if not len(where):
             return verdicts
         chosen = slice(None) if len(where) == len(x) else where
-        inside = self.ranges.holds(x[chosen], computed[chosen], nearest[chosen], block, derivative)
+        inside = self.ranges.holds(x[chosen], computed[chosen], exact[chosen], block, derivative)
         return verdicts.with_reason(where[inside], "ill-conditioned")
 
     def _note(self, ordinals: Ints, verdicts: Verdicts, summary: Summary) -> None:
@@ -324,7 +337,7 @@ def _error(bits: int) -> float:
 def _caller(op: Op, variant: dict[str, Any], plan: Plan) -> Callable[[Singles], list[Singles]]:
     """What torch computes at some floats, one array a direction."""
     dtype, arguments = getattr(torch, plan.dtype), op.arguments(variant)
-    ones = torch.ones(plan.chunk, dtype=dtype)
+    ones = torch.ones(plan.batch, dtype=dtype)
 
     def computed(x: Singles) -> list[Singles]:
         # A copy, lest a custom op that overwrites its input change what it is judged on.

@@ -82,7 +82,7 @@ def test_the_first_of_the_largest_errors_is_told(name: str) -> None:
     assert (found.at, found.worst) == (650, bits_of((5e4 - 3) * 2.0**22))
 
 
-@pytest.mark.parametrize("size", [1, 3, 511, 512, 513, 4097])
+@pytest.mark.parametrize("size", [1, 3, 511, 512, 513, 4097, 70_000])
 def test_both_kernels_agree_on_every_length(size: int) -> None:
     rng = np.random.default_rng(size)
     x = rng.uniform(-1, 1, size).astype(np.float32)
@@ -94,6 +94,58 @@ def test_both_kernels_agree_on_every_length(size: int) -> None:
         found, histogram = run(name, x, got, polynomial, suspicious=1.0)
         told.append((found.rounded, found.worst, found.at, found.suspects.tolist(), histogram.tolist()))
     assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("name", ["numpy", "numba"])
+def test_errors_too_small_for_a_bin_are_counted_like_others(name: str) -> None:
+    x = np.ones(2000, dtype=np.float32)
+    values = np.full(2000, 1 + 2.0**-23)
+    values[1500:] = 1 + 2.0**-22
+    found, histogram = run(name, x, values, [1 + 2.0**-23 + 2.0**-29])
+    assert (found.rounded, found.at, histogram[0], histogram.sum()) == (1500, 1500, 1500, 2000)
+    stricter, _ = run(name, x, values, [1 + 2.0**-23 + 2.0**-29], half=2.0**-7, suspicious=2.0**-7)
+    assert (stricter.rounded, stricter.suspects.tolist()) == (0, list(range(2000)))
+
+
+@pytest.mark.parametrize("name", ["numpy", "numba"])
+@pytest.mark.parametrize("polynomial", [[1.0, 2.0, -0.5], [2.0**130, 2.0**127], [-(2.0**-140), 2.0**-149]])
+def test_a_second_look_gives_the_same_errors_and_the_values(name: str, polynomial: list[float]) -> None:
+    rng = np.random.default_rng(2)
+    x = rng.uniform(-1, 1, 1300).astype(np.float32)
+    exact = np.polynomial.polynomial.polyval(x.astype(np.float64), polynomial)
+    with np.errstate(over="ignore"):
+        got = (exact * (1 + rng.integers(-9, 10, len(x)) * 2.0**-23)).astype(np.float32)
+    got[::97], got[::101], got[::103] = np.inf, -np.inf, np.nan
+    piece = Piece(centre=0.0, inverse=1.0, polynomial=np.array(polynomial), half=0.5, suspicious=4.0)
+    values, errors = kernel(name).closely(x.astype(np.float64), got, piece, Scale.of(FLOAT32))
+    want, _ = ulp_error(got.astype(np.float64), Exact.from_float64(exact), FLOAT32)
+    known = ~np.isnan(got)
+    assert np.array_equal(values, exact)
+    assert np.array_equal(errors[known], want[known])
+    assert np.isnan(errors[~known]).all()
+
+
+@pytest.mark.parametrize("name", ["numpy", "numba"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("polynomial", [[1.0, 2.0, -0.5], [0.0, 2.0**128], [0.0, -(2.0**-126)]])
+def test_ranges_are_those_of_moved_inputs(name: str, dtype: str, polynomial: list[float]) -> None:
+    fmt, rng, step = FORMATS[dtype], np.random.default_rng(4), 2.0**-5
+    x = round_to(rng.uniform(-1, 1, 700), fmt)
+    piece = Piece(centre=0.25, inverse=2.0, polynomial=np.array(polynomial), half=0.5, suspicious=4.0)
+
+    def at(moved: Any) -> Any:
+        return np.polynomial.polynomial.polyval((moved - 0.25) * 2.0, polynomial)
+
+    exact = at(x)
+    got = round_to(exact * (1 + rng.uniform(-0.2, 0.2, len(x))), fmt)
+    got[::97], got[::101], got[::103] = np.inf, -np.inf, np.nan
+    ends = [round_to(v, fmt) for v in (exact, at(x * (1 - step)), at(x * (1 + step)))]
+    low, high = np.min(ends, axis=0), np.max(ends, axis=0)
+    with np.errstate(invalid="ignore", over="ignore"):
+        want = got >= round_to(low - np.abs(low) * step, fmt)
+        want &= got <= round_to(high + np.abs(high) * step, fmt)
+    assert 50 < np.count_nonzero(want) < len(x) - 50
+    assert np.array_equal(kernel(name).within(x, got, exact, piece, step, fmt), want)
 
 
 @pytest.mark.parametrize("name", ["numpy", "numba"])

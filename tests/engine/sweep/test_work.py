@@ -72,16 +72,19 @@ def test_every_count_is_that_of_the_engine(op: str, variant: dict[str, Any], dty
 
 
 def test_the_cut_into_tasks_and_chunks_changes_nothing() -> None:
-    small = swept(plan_of("tanh", {}, "bfloat16", task=4096, chunk=512))
+    small = swept(plan_of("tanh", {}, "bfloat16", task=4096, batch=2048, chunk=512))
     large = swept(plan_of("tanh", {}, "bfloat16", degree=8))
     for a, b in zip(small, large, strict=True):
         assert (a.points, a.rounded, a.worst) == (b.points, b.rounded, b.worst)
         assert counts(a) == counts(b)
 
 
-def test_float32_agrees_with_the_engine_float_by_float() -> None:
+@pytest.mark.parametrize("kernel", ["numpy", "numba"])
+def test_float32_agrees_with_the_engine_float_by_float(kernel: str) -> None:
+    if kernel == "numba":
+        pytest.importorskip("numba", reason="the extra numba is not installed")
     # Across the edge of gelu's underflow, where nearly every float fails.
-    plan = plan_of("gelu", {}, "float32")
+    plan = plan_of("gelu", {}, "float32", kernel=kernel)
     start = (2 + 127) << 23 | 0x2F0000
     task = Task(number=0, sign=-1, start=start, stop=start + 3000)
     subject = Subject(registry().get("gelu"), {}, "float32", 1, Settings(ops=("gelu",)))
