@@ -31,7 +31,8 @@ ALLOWANCES: Final = {"quick": 0, "default": 150, "thorough": 2000}
 SEARCHED: Final = {"quick": 0, "default": 2, "thorough": 16}
 """Findings of a case whose ends are searched, by budget."""
 
-_LARGEST: Final = 40  # entries of a sample whose curve is followed
+_LARGEST: Final = 48  # entries of a sample whose curve is followed
+_ENTRIES: Final = 16_000  # of all calls together
 _CENTRAL: Final = (-2, 10)  # exponents between which exponentials underflow, overflow and lose their digits
 _OUTER: Final = 8
 
@@ -42,11 +43,14 @@ def region_of(subject: RowSubject, column: str, k: int, key: Key) -> Region | No
     A point of the curve belongs to the class where any entry of its call does. `key` has the codes of kind
     and reason.
     """
-    allowance, sample = ALLOWANCES[subject.settings.budget], subject.samples[k]
+    sample, budget = subject.samples[k], subject.settings.budget
     size = sum(int(np.size(x)) for x in sample.inputs.values())
-    if sample.curve is None or sample.at is None or not allowance or size > _LARGEST:
+    allowance = min(ALLOWANCES[budget], _ENTRIES // size)
+    if sample.curve is None or sample.at is None or not ALLOWANCES[budget] or size > _LARGEST:
         return None
-    if subject.settings.budget != "thorough" and dict(subject.variant) != dict(subject.op.variants[0]):
+    if budget != "thorough" and sample.curve_budget == "thorough":
+        return None
+    if budget != "thorough" and dict(subject.variant) != dict(subject.op.variants[0]):
         # The regions of the first variant say where an op fails; those of its options take as long again each.
         return None
     follow = _Curve(subject, column, k, key)

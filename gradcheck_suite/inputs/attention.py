@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -30,6 +30,10 @@ class Attention:
     probe: str
     at: float
     mask: Any = field(default=None)
+    curve: Callable[[float], tuple[Floats, Floats, Floats]] | None = field(
+        default=None, repr=False, compare=False
+    )
+    """Queries, keys and values at another place of the probe."""
 
 
 def attentions(fmt: Format, *, full: bool) -> Iterator[Attention]:
@@ -37,9 +41,11 @@ def attentions(fmt: Format, *, full: bool) -> Iterator[Attention]:
     q, k, v = arrays(3, 4)
     yield Attention(q, k, v, "ordinary entries", "scale", 1.0)
     for scale in (8.0, 64.0) if full else (8.0,):
-        yield Attention(q * scale, k, v, "scores far apart", "scale", scale)
-    high = 2.0 ** (fmt.emax // 2)
-    yield Attention(q * high, k * high, v, "scores past the largest float", "scale", high)
+        along = lambda at: (_times(q, at, fmt), k, v)  # noqa: E731
+        yield Attention(q * scale, k, v, "scores far apart", "scale", scale, curve=along)
+    high, label = 2.0 ** (fmt.emax // 2), "scores past the largest float"
+    both = lambda at: (_times(q, at, fmt), _times(k, at, fmt), v)  # noqa: E731
+    yield Attention(q * high, k * high, v, label, "scale", high, curve=both)
     if not full:
         return
     yield Attention(q[:1], k[:1], v[:1], "one key", "keys", 1.0)
@@ -52,6 +58,11 @@ def attentions(fmt: Format, *, full: bool) -> Iterator[Attention]:
     yield Attention(q, np.resize(k[:1], (4, 4)), sides, "values that cancel", "value", big)
     huge = np.asarray(round_to(v * 2.0 ** (fmt.emax - 3), fmt))
     yield Attention(q, k, huge, "huge values", "value", 2.0 ** (fmt.emax - 3))
+
+
+def _times(x: Floats, scale: float, fmt: Format) -> Floats:
+    with np.errstate(over="ignore"):
+        return np.asarray(round_to(x * scale, fmt))
 
 
 def long_attentions(fmt: Format, lengths: tuple[int, ...]) -> Iterator[Attention]:

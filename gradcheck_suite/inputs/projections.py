@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -25,6 +25,8 @@ class Projection:
     label: str
     probe: str
     at: float
+    curve: Callable[[float], tuple[Floats, Floats]] | None = field(default=None, repr=False, compare=False)
+    """Inputs and weights at another place of the probe."""
 
 
 def projections(
@@ -34,9 +36,11 @@ def projections(
     x, w = filled(samples, features), filled(classes, features, 4) / 2
     yield Projection(x, w, "ordinary entries", "scale", 1.0)
     for scale in (16.0, 256.0) if full else (16.0,):
-        yield Projection(x * scale, w, "logits far apart", "scale", scale)
+        yield Projection(x * scale, w, "logits far apart", "scale", scale, lambda at: (_times(x, at, fmt), w))
     high = 2.0 ** (fmt.emax // 2 + 1)
-    yield Projection(x * high, w * high, "logits past the largest float", "scale", high)
+    label = "logits past the largest float"
+    both = lambda at: (_times(x, at, fmt), _times(w, at, fmt))  # noqa: E731
+    yield Projection(x * high, w * high, label, "scale", high, both)
     if not full:
         return
     low = 2.0 ** (fmt.emin // 2 - 2)
@@ -49,6 +53,11 @@ def projections(
         special = x.copy()
         special[-1, 0] = value
         yield Projection(special, w, f"one entry {value}", "special entries", 1.0)
+
+
+def _times(x: Floats, scale: float, fmt: Format) -> Floats:
+    with np.errstate(over="ignore"):
+        return np.asarray(round_to(x * scale, fmt))
 
 
 def filled(rows: int, columns: int, shift: int = 0) -> Floats:

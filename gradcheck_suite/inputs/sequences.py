@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -28,6 +29,8 @@ class Sequences:
     label: str
     probe: str
     at: float
+    curve: Callable[[float], Floats] | None = field(default=None, repr=False, compare=False)
+    """The log-probabilities at another place of the probe."""
 
 
 def sequences(fmt: Format, *, full: bool, blank: int) -> Iterator[Sequences]:
@@ -58,7 +61,8 @@ def _repeats(fmt: Format, a: int, b: int) -> Iterator[Sequences]:
 
 def _probabilities(fmt: Format, target: Any) -> Iterator[Sequences]:
     for scale in (0.0, 12.0, 100.0):
-        yield Sequences(log_probs(fmt, 5, 1, scale), target, [5], [3], "logits scaled", "scale", scale)
+        along = partial(log_probs, fmt, 5, 1)
+        yield Sequences(along(scale), target, [5], [3], "logits scaled", "scale", scale, along)
     level = -1000.0
     tiny = np.full((5, 1, _CLASSES), level)
     yield Sequences(tiny, target, [5], [3], "tiny probabilities", "log-probability", level)
@@ -70,6 +74,7 @@ def _probabilities(fmt: Format, target: Any) -> Iterator[Sequences]:
 
 def log_probs(fmt: Format, steps: int, batch: int, scale: float = 1.0) -> Floats:
     """log softmax of scaled ordinary logits, rounded to the format."""
-    logits = scale * np.resize(_CYCLE, (steps, batch, _CLASSES))
-    shifted = logits - logits.max(axis=2, keepdims=True)
+    with np.errstate(over="ignore", invalid="ignore"):
+        logits = scale * np.resize(_CYCLE, (steps, batch, _CLASSES))
+        shifted = logits - logits.max(axis=2, keepdims=True)
     return np.asarray(round_to(shifted - np.log(np.exp(shifted).sum(axis=2, keepdims=True)), fmt))

@@ -7,6 +7,7 @@ torch.nn.MultiheadAttention, version 2.13.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -99,18 +100,26 @@ def _cases(fmt: Format, budget: str, *, masks: bool, bias: bool, full: bool) -> 
 
 
 def _sample(case: Attention, rank: int, *, heads: int, bias: bool) -> Sample:
-    # The fused kernel of the CPU takes values as wide as the keys only.
-    width = case.query.shape[1]
-    value = case.value if rank == 3 else np.resize(case.value, (len(case.key), width))
-    query = np.stack([np.roll(case.query, i, axis=1) for i in range(heads)])
-    inputs: dict[str, Any] = {"query": query, "key": case.key[np.newaxis], "value": value[np.newaxis]}
-    if rank == 4:
-        inputs = {n: x[np.newaxis] for n, x in inputs.items()}
+    laid = partial(_laid, rank=rank, heads=heads)
+    inputs = laid(case.query, case.key, case.value)
     mask = case.mask if case.mask is None else np.resize(case.mask, (len(case.query), len(case.key)))
     if bias:
         inputs["attn_mask"] = mask
     extra = {} if bias or mask is None else {"attn_mask": mask}
-    return Sample(inputs=inputs, extra=extra, label=case.label, probe=case.probe, at=case.at)
+    sample = Sample(inputs=inputs, extra=extra, label=case.label, probe=case.probe, at=case.at)
+    along = case.curve
+    if along is None:
+        return sample
+    curve = lambda at: replace(sample, inputs={**inputs, **laid(*along(at))}, at=at)  # noqa: E731
+    return replace(sample, curve=curve, curve_budget="thorough")
+
+
+def _laid(query: Any, key: Any, value: Any, *, rank: int, heads: int) -> dict[str, Any]:
+    # The fused kernel of the CPU takes values as wide as the keys only.
+    values = value if rank == 3 else np.resize(value, (len(key), query.shape[1]))
+    queries = np.stack([np.roll(query, i, axis=1) for i in range(heads)])
+    inputs = {"query": queries, "key": key[np.newaxis], "value": values[np.newaxis]}
+    return {n: x[np.newaxis] for n, x in inputs.items()} if rank == 4 else inputs
 
 
 _TRIPLE = ("query", "key", "value")

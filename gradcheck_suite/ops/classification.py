@@ -8,7 +8,7 @@ of the classes that are not ignored, that of losses with probabilities by the nu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ from gradcheck_suite.inputs.classes import (
     single_rows,
     weights,
 )
-from gradcheck_suite.inputs.rows import PAST_FLOAT16, highest_order, rows
+from gradcheck_suite.inputs.rows import PAST_FLOAT16, Row, highest_order, rows
 from gradcheck_suite.ops.declare import operation
 from gradcheck_suite.ops.record import Params, Sample
 from gradcheck_suite.ops.variants import TENSOR
@@ -265,14 +265,10 @@ def _for_probabilities(
         n = len(row.values)
         named = list(probabilities(fmt, n))
         logits, target = np.stack([row.values] * len(named)), np.stack([p for _, p in named])
-        yield _probable(
-            logits,
-            target,
-            _class_weights(fmt, n, tensors),
-            f"{row.label}, three kinds of probabilities",
-            row.probe,
-            row.at,
-        )
+        label = f"{row.label}, three kinds of probabilities"
+        weight = _class_weights(fmt, n, tensors)
+        sample = _probable(logits, target, weight, label, row.probe, row.at)
+        yield replace(sample, curve=_several(sample, row), curve_budget="thorough")
     images = round_to(np.resize([0.5, -1.25, 2.0, 0.125, -0.75], (1, 2, 2, 2)), fmt)
     even = np.full(images.shape, 0.5)
     yield _probable(images, even, _class_weights(fmt, 2, tensors), "an image of 2x2", "pixels", 4.0)
@@ -281,6 +277,14 @@ def _for_probabilities(
     yield _probable(
         single, chances, _class_weights(fmt, 3, tensors), "one sample without a batch axis", "batch", 1.0
     )
+
+
+def _several(sample: Sample, row: Row) -> Callable[[float], Sample] | None:
+    """The sample with other logits, the row of another place of the probe for each kind of target."""
+    along, kinds = row.curve, len(sample.inputs["target"])
+    if along is None:
+        return None
+    return lambda at: replace(sample, inputs={**sample.inputs, "input": np.stack([along(at)] * kinds)}, at=at)
 
 
 def _class_weights(fmt: Format, classes: int, tensors: Sequence[str]) -> Any:
@@ -363,7 +367,8 @@ def _for_labels(
         n = len(row.values)
         labels = np.stack([np.resize([1.0, 0.0], n), np.resize([0.0, 1.0, 1.0], n), np.full(n, 0.5)])
         logits = np.stack([row.values] * 3)
-        yield _probable(logits, labels, _class_weights(fmt, n, tensors), row.label, row.probe, row.at)
+        sample = _probable(logits, labels, _class_weights(fmt, n, tensors), row.label, row.probe, row.at)
+        yield replace(sample, curve=_several(sample, row), curve_budget="thorough")
     single = round_to([1.0, -0.5, 2.0], fmt)
     yield _probable(
         single,
@@ -378,44 +383,66 @@ def _for_labels(
 # --- margins
 
 
-def _margin_rows(fmt: Format, margin: float) -> Iterator[tuple[Any, str, str, float]]:
+@dataclass(frozen=True, slots=True)
+class _Scores:
+    """Four scores, what is hard about them, and where they lie on a probe."""
+
+    values: Any
+    label: str
+    probe: str
+    at: float
+    curve: Callable[[float], Any] | None = None
+
+    def sample(self, extra: dict[str, Any]) -> Sample:
+        """One row of the scores."""
+        sample = Sample(
+            inputs={"input": self.values[np.newaxis]},
+            extra=extra,
+            label=self.label,
+            probe=self.probe,
+            at=self.at,
+        )
+        along = self.curve
+        return replace(sample, curve=_curve(sample, along and (lambda at: along(at)[np.newaxis])))
+
+
+def _margin_rows(fmt: Format, margin: float) -> Iterator[_Scores]:
     """Rows of scores whose distance to that of class 0 is the margin, beside it, and far from it."""
     (exact,) = round_to([margin], fmt)
     ulp = float(2.0 ** (np.frexp(exact)[1] - fmt.precision)) if exact else fmt.smallest_subnormal
+
+    def gapped(gap: float) -> Any:
+        return round_to([gap, 0.0, 0.0, gap / 2], fmt)
+
+    def scaled(scale: float) -> Any:
+        with np.errstate(over="ignore"):
+            return round_to(np.array([0.5, -1.25, 2.0, 0.125]) * scale, fmt)
+
     for name, gap in (
         ("at", exact),
         ("an ulp below", exact - ulp),
         ("an ulp above", exact + ulp),
         ("far beyond", 4 * exact + 3),
     ):
-        yield (
-            round_to([gap, 0.0, 0.0, gap / 2], fmt),
-            f"scores with gaps {name} the margin",
-            "gap",
-            float(gap),
-        )
-    yield np.zeros(4), "equal scores", "gap", 0.0
-    yield round_to([0.5, -1.25, 2.0, 0.125], fmt), "ordinary scores", "scale", 1.0
-    yield (
-        round_to(np.array([0.5, -1.25, 2.0, 0.125]) * (fmt.max / 4), fmt),
-        "scores at the end of the format",
-        "scale",
-        fmt.max / 4,
-    )
-    yield round_to(np.array([0.5, -1.25, 2.0, 0.125]) * 1e-6, fmt), "tiny scores", "scale", 1e-6
-    yield np.array([0.0, np.inf, 1.0, -1.0]), "an infinite score", "infinite entries", 1.0
-    yield np.array([0.0, -np.inf, 1.0, -1.0]), "a score of -inf", "infinite entries", -1.0
-    yield np.array([0.0, np.nan, 1.0, -1.0]), "a NaN score", "NaN entries", 1.0
+        yield _Scores(gapped(gap), f"scores with gaps {name} the margin", "gap", float(gap), gapped)
+    yield _Scores(np.zeros(4), "equal scores", "gap", 0.0, gapped)
+    yield _Scores(scaled(1.0), "ordinary scores", "scale", 1.0, scaled)
+    high = fmt.max / 4
+    yield _Scores(scaled(high), "scores at the end of the format", "scale", high, scaled)
+    (tiny,) = round_to([1e-6], fmt)
+    yield _Scores(scaled(1e-6), "tiny scores", "scale", float(tiny))
+    yield _Scores(np.array([0.0, np.inf, 1.0, -1.0]), "an infinite score", "infinite entries", 1.0)
+    yield _Scores(np.array([0.0, -np.inf, 1.0, -1.0]), "a score of -inf", "infinite entries", -1.0)
+    yield _Scores(np.array([0.0, np.nan, 1.0, -1.0]), "a NaN score", "NaN entries", 1.0)
 
 
 def _for_margins(
     params: Params, fmt: Format, *, budget: str, seed: int, tensors: Sequence[str] = ()
 ) -> Iterator[Sample]:
     weight = round_to([0.5, 2.0, 0.1, 1.0], fmt) if "weight" in tensors else None
-    for scores, label, probe, at in _margin_rows(fmt, float(params["margin"])):
+    for scores in _margin_rows(fmt, float(params["margin"])):
         for target in (0, 3):
-            extra = _extras(np.array([target]), weight)
-            yield Sample(inputs={"input": scores[np.newaxis]}, extra=extra, label=label, probe=probe, at=at)
+            yield scores.sample(_extras(np.array([target]), weight))
     several = round_to(np.resize([0.5, -1.25, 2.0, 0.125, 1.5, -0.75, 3.0], (5, 4)), fmt)
     yield Sample(
         inputs={"input": several},
@@ -473,15 +500,9 @@ def multi_margin_loss(
 
 def _for_label_margins(params: Params, fmt: Format, *, budget: str, seed: int) -> Iterator[Sample]:
     """Targets list the classes of a row from the front; -1 ends the list."""
-    for scores, label, probe, at in _margin_rows(fmt, 1.0):
+    for scores in _margin_rows(fmt, 1.0):
         for target in ([0, -1, -1, -1], [3, 0, -1, 1], [2, 1, 0, 3], [-1, -1, -1, -1]):
-            yield Sample(
-                inputs={"input": scores[np.newaxis]},
-                extra={"target": np.array([target])},
-                label=label,
-                probe=probe,
-                at=at,
-            )
+            yield scores.sample({"target": np.array([target])})
     several = round_to(np.resize([0.5, -1.25, 2.0, 0.125, 1.5, -0.75, 3.0], (3, 4)), fmt)
     targets = np.array([[1, 2, -1, 0], [0, -1, 3, 3], [3, 2, 1, -1]])
     yield Sample(

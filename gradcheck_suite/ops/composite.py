@@ -8,6 +8,7 @@ approximation for GPUs".
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -292,7 +293,19 @@ def _linear_sample(case: Projection, fmt: Format, tensors: Sequence[str], target
     extra: dict[str, Any] = {"target": np.array(target, dtype=np.int64)}
     if "weight" in tensors:
         extra["weight"] = np.abs(few(fmt, len(case.weight), 6))
-    return Sample(inputs=inputs, extra=extra, label=case.label, probe=case.probe, at=case.at)
+    sample = Sample(inputs=inputs, extra=extra, label=case.label, probe=case.probe, at=case.at)
+    return replace(sample, curve=_curve(sample, case), curve_budget="thorough")
+
+
+def _curve(sample: Sample, case: Projection) -> Callable[[float], Sample] | None:
+    """The sample with the projection of another place of the probe."""
+    along = case.curve
+    if along is None:
+        return None
+    names = ("input", "linear_weight")
+    return lambda at: replace(
+        sample, inputs={**sample.inputs, **dict(zip(names, along(at), strict=True))}, at=at
+    )
 
 
 def _with_images(
@@ -413,7 +426,8 @@ def _probability_samples(params: Params, fmt: Format, *, budget: str, seed: int)
     chances = np.array([[0.25, 0.25, 0.5, 0.0], [0.0, 1.0, 0.0, 0.0], [0.125, 0.375, 0.25, 0.25]])
     for case in projections(fmt, 3, 3, 4, full=False):
         inputs = {"input": case.input, "linear_weight": case.weight, "target": chances}
-        yield Sample(inputs=inputs, label=case.label, probe=case.probe, at=case.at)
+        sample = Sample(inputs=inputs, label=case.label, probe=case.probe, at=case.at)
+        yield replace(sample, curve=_curve(sample, case), curve_budget="thorough")
 
 
 @operation(

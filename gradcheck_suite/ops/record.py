@@ -30,8 +30,9 @@ class Sample:
     exact arrays.  `label` says what is hard about it ("two entries tie at the maximum, length 17"); `probe`
     and `at` place it on a curve through the input space ("gap between the top two logits", 12.5).  `curve`
     gives the sample at another place of that curve, a number of the dtype, so that the ends of a failure can
-    be searched.  `order` is the highest derivative that is judged on it, 0 for the value alone.  A `tentative`
-    sample is left out where the op, or its definition, does not take the shape.
+    be searched, with `curve_budget` or a larger budget.  `order` is the highest derivative that is judged on
+    it, 0 for the value alone.  A `tentative` sample is left out where the op, or its definition, does not take
+    the shape.
     """
 
     inputs: dict[str, Any]
@@ -40,6 +41,7 @@ class Sample:
     probe: str = "sample"
     at: float | None = None
     curve: Callable[[float], Sample] | None = field(default=None, repr=False, compare=False)
+    curve_budget: str = "default"
     order: int = 2
     tentative: bool = False
 

@@ -6,6 +6,7 @@ Sources: the documentation pages of torch.nn and torch.nn.functional, version 2.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from math import inf
 from typing import Any
 
@@ -262,9 +263,13 @@ def _for_glu(params: Params, fmt: Format, *, budget: str, seed: int) -> Iterator
         (value, gate) = round_to([value, gate], fmt)
         # Values at the end of the format stay below it.
         base = _BASE[:width] / 4 if abs(value) > fmt.max / 4 and width > 1 else _BASE[:width]
-        values = place(round_to(np.concatenate([base * value, np.full(width, gate)]), fmt), dim)
-        label = f"values around {value:g} with gates of {gate:g}"
-        yield Sample(inputs={"input": values}, label=label, probe="gate", at=float(gate))
+        sample = Sample(
+            inputs={"input": place(_gated(round_to(base * value, fmt), gate), dim)},
+            label=f"values around {value:g} with gates of {gate:g}",
+            probe="gate",
+            at=float(gate),
+        )
+        yield replace(sample, curve=_along_gates(sample, dim))
     for n in (34, 130) if dim == -1 else (34,):
         values = place(np.resize(np.linspace(-9, 9, 37).round(2), n), dim)
         yield Sample(
@@ -280,6 +285,17 @@ def glu(m: Context, input: Array, *, dim: int = -1) -> Array:
     half = input.shape[dim] // 2
     before = [slice(None)] * (dim % input.ndim)
     return input[(*before, slice(None, half))] * m.sigmoid(input[(*before, slice(half, None))])
+
+
+def _gated(values: Any, gate: float) -> Any:
+    return np.concatenate([values, np.full(len(values), gate)])
+
+
+def _along_gates(sample: Sample, dim: int) -> Callable[[float], Sample]:
+    """The same values with other gates."""
+    row = sample.inputs["input"].reshape(-1)
+    values = row[: len(row) // 2]
+    return lambda gate: replace(sample, inputs={"input": place(_gated(values, gate), dim)}, at=gate)
 
 
 def _for_prelu(params: Params, fmt: Format, *, budget: str, seed: int) -> Iterator[Sample]:

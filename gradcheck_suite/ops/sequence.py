@@ -7,6 +7,7 @@ Classification: Labelling Unsegmented Sequence Data with Recurrent Neural Networ
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -38,9 +39,14 @@ def _sample(case: Sequences) -> Sample:
         "input_lengths": np.asarray(case.input_lengths, dtype=np.int64),
         "target_lengths": np.asarray(case.target_lengths, dtype=np.int64),
     }
-    return Sample(
+    sample = Sample(
         inputs={"log_probs": case.log_probs}, extra=extra, label=case.label, probe=case.probe, at=case.at
     )
+    along = case.curve
+    if along is None:
+        return sample
+    curve = lambda at: replace(sample, inputs={"log_probs": along(at)}, at=at)  # noqa: E731
+    return replace(sample, curve=curve, curve_budget="thorough")
 
 
 def _likelihood(m: Context, p: Array, labels: Sequence[int], blank: int) -> Array:

@@ -96,3 +96,53 @@ def test_the_curve_of_a_sample_leads_through_it(name: str) -> None:
         assert sample.at is not None
         for n, x in sample.curve(sample.at).inputs.items():
             np.testing.assert_array_equal(x, sample.inputs[n])
+
+
+CURVED = {
+    "glu": "gate", "multi_margin_loss": "gap", "multilabel_margin_loss": "scale", "cross_entropy_prob": "gap",
+    "multilabel_soft_margin_loss": "gap", "linear_cross_entropy": "scale",
+    "scaled_dot_product_attention": "scale", "scaled_dot_product_attention_fused": "scale",
+    "ctc_loss": "scale",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16"])
+@pytest.mark.parametrize("name", CURVED)
+def test_samples_lie_on_their_curves(name: str, dtype: str) -> None:
+    op = registry().get(name)
+    assert op.samples is not None
+    variant = {"reduction": "none"} if name == "ctc_loss" else op.variants[0]
+    samples = op.samples(op.params(variant), format_of(dtype), budget="default", seed=0)
+    curved = [s for s in samples if s.curve is not None]
+    assert CURVED[name] in {s.probe for s in curved}
+    for sample in curved:
+        assert sample.curve is not None
+        assert sample.at is not None
+        again = sample.curve(sample.at)
+        assert (again.at, again.probe) == (sample.at, sample.probe)
+        for key, value in sample.inputs.items():
+            np.testing.assert_array_equal(again.inputs[key], value)
+
+
+def test_dear_curves_are_left_to_larger_budgets() -> None:
+    def dear(op: Op) -> Op:
+        assert op.samples is not None
+        own = op.samples
+
+        def samples(params: Any, fmt: Any, **options: Any) -> Iterator[Sample]:
+            for sample in own(params, fmt, **options):
+                yield dataclasses.replace(sample, curve_budget="thorough")
+
+        return dataclasses.replace(op, samples=samples)
+
+    (found,) = serious(run(dear(scaled("float32")), "float32", "forward"))
+    assert not found.lo_exact
+    (found,) = serious(run(dear(scaled("float32")), "float32", "forward", budget="thorough"))
+    assert found.lo_exact
+
+
+def test_gates_have_exact_ends() -> None:
+    """A sigmoid of large negative numbers is 0 long before its product with a large value is."""
+    glu = registry().get("glu")
+    (found,) = [f for f in serious(run(glu, "float32", "forward")) if f.probe == "gate"]
+    assert (found.kind, found.lo_exact, found.hi_exact) == ("underflow", True, True)
