@@ -266,12 +266,14 @@ def _with_bar(steps: Iterator[int], title: str, total: int, done: int) -> Iterat
 
 def _with_lines(steps: Iterator[int], title: str, total: int, done: int) -> Iterator[int]:
     started = told = time.monotonic()
-    begun = done
+    first: tuple[float, int] | None = None
     for step in steps:
         done += step
         now = time.monotonic()
-        if now - told > _SECONDS_BETWEEN_LINES and done < total:
-            left = (now - started) * (total - done) / (done - begun)
+        # Before the first part a process has to start, which takes longer than the part.
+        begun, had = first = first or (now, done)
+        if now - told > _SECONDS_BETWEEN_LINES and had < done < total:
+            left = (now - begun) * (total - done) / (done - had)
             print(f"{title}: {100 * done / total:.0f} %, {left:.0f} s left", file=sys.stderr, flush=True)
             told = now
         yield step

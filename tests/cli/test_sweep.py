@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -118,6 +122,67 @@ def test_an_interrupted_sweep_goes_on_to_the_same_document(
     assert plain(parts) == plain(whole)
 
 
+KILLED = """
+import dataclasses, sys, time
+from gradcheck_suite.cli import main
+from gradcheck_suite.engine import sweep
+
+plan, add = sweep.Plan, sweep.Journal.add
+sweep.Plan = lambda **given: dataclasses.replace(plan(**given), task=4096, kernel="numpy")
+
+def slowly(*given):
+    add(*given)
+    time.sleep(0.2)
+
+sweep.Journal.add = slowly
+if __name__ == "__main__":
+    main(["sweep", "tanh", "--dtype", "bfloat16", "-j", "2", "-o", sys.argv[1]])
+"""
+
+
+def test_a_sweep_that_was_killed_goes_on_to_the_same_document(tmp_path: Path) -> None:
+    whole, parts, program = tmp_path / "whole", tmp_path / "parts", tmp_path / "killed.py"
+    program.write_text(KILLED)
+    journal = parts / "sweeps" / "tanh-bfloat16-forward-backward.jsonl"
+    with subprocess.Popen([sys.executable, str(program), str(parts)], stdout=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 100
+        while time.monotonic() < deadline and not (journal.exists() and journal.read_text().count("\n") > 4):
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        # The pipe ends when the last process that holds it does: no worker stays behind.
+        process.communicate(timeout=100)
+    assert process.returncode == -signal.SIGKILL
+    assert 0 < journal.read_text().count("\n") - 1 < TASKS
+    assert swept(parts, "--resume") == DONE
+    assert swept(whole) == DONE
+    assert plain(parts) == plain(whole)
+
+
+@pytest.mark.parametrize(
+    ("field", "other"),
+    [("op", "gelu"), ("dtype", "float16"), ("environment", "torch2.0-cpu"), ("max_ulp", 8.0)],
+)
+def test_an_interrupted_sweep_of_something_else_is_refused(
+    field: str,
+    other: object,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupted(*given: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweep, "run_task", interrupted)
+    assert swept(tmp_path) == INTERRUPTED
+    (journal,) = (tmp_path / "sweeps").iterdir()
+    head = json.loads(journal.read_text())
+    journal.write_text(json.dumps({**head, field: other}) + "\n")
+    capsys.readouterr()
+    assert swept(tmp_path, "--resume") == USAGE
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"had another {field} ({other!r}, now {head[field]!r}); leave out --resume to start anew" in line
+
+
 def test_parameters_and_thresholds_count(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ("--set", "lambd=0.25", "--direction", "forward", "--fail-on", "minor")
     assert swept(tmp_path, *options, op="hardshrink") == DONE
@@ -153,5 +218,6 @@ def test_progress_is_told_in_lines_where_there_is_no_terminal(
     monkeypatch.setattr("gradcheck_suite.cli.sweep.time.monotonic", lambda: next(clock))
     assert list(shown(iter([10, 10, 10]), "tanh", 50, 20)) == [10, 10, 10]
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "tanh: 60 %, 12 s left"
+    # Nothing is known of the pace before the second part.
+    assert lines[0] == "tanh: 80 %, 6 s left"
     assert lines[-1].startswith("tanh: 100 % in ")

@@ -45,21 +45,21 @@ class Journal:
                 if not line.endswith(b"\n") or (entry := _parsed(line)) is None:
                     break
                 if number == 0:
-                    self._check(line.decode().rstrip("\n"), head)
+                    self._check(entry, json.loads(head))
+                elif not {"task", "found"} <= entry.keys():
+                    break
                 else:
                     self.done[int(entry["task"])] = entry["found"]
                 kept += len(line)
         return kept
 
-    def _check(self, theirs: str, ours: str) -> None:
-        if theirs == ours:
-            return
-        a, b = json.loads(theirs), json.loads(ours)
-        other = [n for n in sorted({*a, *b}) if a.get(n) != b.get(n)]
-        raise UsageError(
-            f"the interrupted sweep in {self.path} had another {other[0]} ({a.get(other[0])!r}, now "
-            f"{b.get(other[0])!r}); leave out --resume to start anew"
-        )
+    def _check(self, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
+        other = [n for n in (*ours, *theirs) if theirs.get(n) != ours.get(n)]
+        if other:
+            raise UsageError(
+                f"the interrupted sweep in {self.path} had another {other[0]} ({theirs.get(other[0])!r}, now "
+                f"{ours.get(other[0])!r}); leave out --resume to start anew"
+            )
 
     def add(self, task: int, found: Found) -> None:
         """Note a finished task."""
@@ -77,8 +77,9 @@ class Journal:
             os.unlink(self.path)
 
 
-def _parsed(line: bytes) -> Any:
+def _parsed(line: bytes) -> dict[str, Any] | None:
     try:
-        return json.loads(line)
+        entry = json.loads(line)
     except ValueError:
         return None
+    return entry if isinstance(entry, dict) else None

@@ -5,9 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,27 +43,6 @@ def done(path: Path) -> int:
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     return summaries("processes", 1, tmp_path_factory.mktemp("alone") / "journal")
-
-
-def test_a_sweep_that_was_killed_goes_on_to_the_same_summaries(
-    alone: list[dict[str, Any]], tmp_path: Path
-) -> None:
-    path = tmp_path / "journal"
-    program = (
-        "import sys, time; from pathlib import Path; from gradcheck_suite.engine import sweep\n"
-        f"plan = sweep.{PLAN!r}\n"
-        "journal = sweep.Journal(Path(sys.argv[1]), plan.identity(), resume=False)\n"
-        "with sweep.open_executor('processes', 1) as workers:\n"
-        "    for _ in sweep.progress(plan, journal, workers): time.sleep(0.05)\n"
-    )
-    with subprocess.Popen([sys.executable, "-c", program, str(path)]) as process:
-        deadline = time.monotonic() + 100
-        while time.monotonic() < deadline and not (path.exists() and path.read_text().count("\n") > 5):
-            time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
-    assert 0 < done(path) < len(sweep.tasks(PLAN))
-    assert summaries("processes", 1, path, resume=True) == alone
 
 
 def test_processes_give_the_same_summaries_though_one_is_lost(

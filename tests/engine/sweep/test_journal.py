@@ -40,7 +40,9 @@ def test_finished_tasks_are_read_back(tmp_path: Path) -> None:
     assert done(path) == [1, 2, 3]
 
 
-@pytest.mark.parametrize("torn", ['{"task": 2, "fou', '{"task": 2, "found": []}', "\x00\x00\n"])
+@pytest.mark.parametrize(
+    "torn", ['{"task": 2, "fou', '{"task": 2, "found": []}', "\x00\x00\n", "2\n", '{"task": 2}\n']
+)
 def test_what_a_killed_process_left_half_written_is_dropped(tmp_path: Path, torn: str) -> None:
     path = tmp_path / "tanh.jsonl"
     write(path)
@@ -66,6 +68,14 @@ def test_another_sweep_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"another chunk \(512, now 64\); leave out --resume"):
         opened(path, chunk=64)
     assert done(path) == [1, 3]
+
+
+@pytest.mark.parametrize("text", ["[]\n", "no journal\n", "\xff\n"])
+def test_a_file_that_is_no_journal_is_begun_anew(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "tanh.jsonl"
+    path.write_text(text, encoding="latin-1")
+    opened(path).close(remove=False)
+    assert done(path) == []
 
 
 def test_a_complete_sweep_leaves_none_behind(tmp_path: Path) -> None:
