@@ -8,6 +8,7 @@ a formula never enter, or a cancelling formula would excuse itself.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
@@ -16,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck_suite.floats import Exact, Format, round_exact, round_to
+from gradcheck_suite.formula.arithmetic import uncertified
 from gradcheck_suite.formula.balls import arb
-from gradcheck_suite.formula.evaluate import Formula, derivatives, enclose, to_exact
+from gradcheck_suite.formula.evaluate import Formula, Masks, derivatives, enclose, start_precision, to_exact
 from gradcheck_suite.formula.fields import ARB
 from gradcheck_suite.formula.tape import Objects, elementwise
 
@@ -33,6 +35,7 @@ _INNER, _SCOUTS = 64, 3
 _THIRD = 0.34567
 # Fractions of a unit that a move is drawn in. A part of it more, and no whole number of periods is ever moved by.
 _MOVE_BITS, _PRIME = 20, 1_000_003
+_A_LITTLE_MORE = 1 + 2.0**-18
 # Of random moves, how many are tried at once, and which of the largest results is set against the largest.
 _AT_ONCE, _APART = 16, 3
 # Enough for a binary64 number moved in any way; digits that a moved number keeps beyond its format's.
@@ -88,6 +91,7 @@ def excused(
         formula, inputs, reals, computed, centre, fmt, column=column, wrt=wrt, order=order, scale=scale
     )
     found.moved_column = moved_column
+    found.dismiss()
     corners = list(_patterns(len(inputs) + len(reals)))
     found.widen(corners)
     # An end point says little of what lies between: a wave has another phase there, and behind a jump the other
@@ -177,18 +181,44 @@ class _Ranges:
         where = np.flatnonzero(self.movable & ~self.inside & most & np.isfinite(self.computed))
         if not len(where):
             return
-        quantities = {n: x[where] for n, x in self.inputs.items()}
-        quantities |= {n: np.full(len(where), v) for n, v in self.reals.items()}
-        with ARB.precision(_BOX_BITS):
-            box = {n: _boxes(x, self.fmt) for n, x in quantities.items()}
-            found, (kinked, _) = derivatives(self.formula, ARB, box, self.wrt, self.order)
-            balls = [ball * arb(self.scale) for ball in found[self.column]]
-            ends = np.array([[float(b.lower()), float(b.upper())] for b in balls]).T
+        ends, masks = self._over_boxes(where, _BOX_BITS)
         with np.errstate(invalid="ignore", over="ignore"):
             low, high = self.lowest[where], self.highest[where]
             close = ends[1] - ends[0] <= _NOT_MUCH_WIDER * (high - low)
-            close &= kinked | (((ends[0] >= 0) | (low < 0)) & ((ends[1] <= 0) | (high > 0)))
+            close &= masks.tie | (((ends[0] >= 0) | (low < 0)) & ((ends[1] <= 0) | (high > 0)))
         self._take(where[close], ends[:, close])
+
+    def dismiss(self) -> None:
+        """Let go of what lies outside of the enclosure of the whole box: no move of any number leads there.
+
+        Where a comparison is undecided in the box, or a documented clamp holds, a gradient is not enclosed.
+        """
+        where = np.flatnonzero(self.movable & (self.computed == self.computed))
+        if not len(where) or uncertified() or self._is_covered(where):
+            return
+        ends, masks = self._over_boxes(where, start_precision(self.fmt))
+        # Each end was rounded to binary64, and is rounded to the format as results are.
+        lowest = round_to(np.nextafter(ends[0], -np.inf), self.fmt)
+        highest = round_to(np.nextafter(ends[1], np.inf), self.fmt)
+        below, above = widened(lowest, highest, units() * self.fmt.unit_roundoff, self.fmt)
+        beyond = (self.computed[where] < below) | (self.computed[where] > above)
+        if self.column != "value":
+            beyond &= ~(masks.tie | masks.clamped | masks.undecided)
+        self.movable[where[beyond]] = False
+
+    def _over_boxes(self, where: npt.NDArray[np.int64], bits: int) -> tuple[Floats, Masks]:
+        """Lower and upper ends of the column over all moves of some points, as balls of some bits enclose it."""
+        with ARB.precision(bits):
+            box = {n: _boxes(x, self.fmt) for n, x in self._quantities(where).items()}
+            found, masks = derivatives(self.formula, ARB, box, self.wrt, self.order)
+            balls = [ball * arb(self.scale) for ball in found[self.column]]
+            ends = np.array([[float(b.lower()), float(b.upper())] for b in balls]).T
+        return ends, masks
+
+    def _quantities(self, where: npt.NDArray[np.int64]) -> dict[str, Floats]:
+        """All that moves, at some points."""
+        given = {n: x[where] for n, x in self.inputs.items()}
+        return given | {n: np.full(len(where), v) for n, v in self.reals.items()}
 
     def _take(self, where: npt.NDArray[np.int64], values: Floats) -> None:
         """Widen the ranges of some points to results, one row a move."""
@@ -218,9 +248,12 @@ class _Ranges:
 
     def _at(self, where: npt.NDArray[np.int64], moves: Sequence[Move]) -> list[Floats]:
         """The rounded column at some points after each move; with documented clamps also without them."""
-        if self.moved_column is None or len(where) < self.moved_column.least:
+        if self.moved_column is None or not self._is_covered(where):
             return self._by_balls(where, moves)
         return [self._covered(self.moved_column, where, move) for move in moves]
+
+    def _is_covered(self, where: npt.NDArray[np.int64]) -> bool:
+        return self.moved_column is not None and len(where) >= self.moved_column.least
 
     def _covered(self, column: MovedColumn, where: npt.NDArray[np.int64], move: Move) -> Floats:
         (x,) = self.inputs.values()
@@ -234,11 +267,9 @@ class _Ranges:
         return value
 
     def _by_balls(self, where: npt.NDArray[np.int64], moves: Sequence[Move]) -> list[Floats]:
-        quantities = {n: x[where] for n, x in self.inputs.items()}
-        quantities |= {n: np.full(len(where), v) for n, v in self.reals.items()}
         moved = {
             n: np.concatenate([_moved(x, move[i], self.fmt) for move in moves])
-            for i, (n, x) in enumerate(quantities.items())
+            for i, (n, x) in enumerate(self._quantities(where).items())
         }
         return [part for column in self._columns(moved) for part in np.split(column, len(moves))]
 
@@ -272,6 +303,7 @@ def factor(move: float, fmt: Format) -> tuple[int, int]:
     return 2 ** (fmt.precision + bits) + step, -fmt.precision - bits
 
 
+@functools.cache
 def _inner(quantities: int) -> list[Move]:
     """Moves by less than C units in random directions, the first of them by about a third of that."""
     rng = np.random.RandomState(quantities + 1)
@@ -310,9 +342,13 @@ def _moved(x: Floats, move: float, fmt: Format) -> Objects:
 
 def _boxes(x: Floats, fmt: Format) -> Objects:
     """Balls of all that `_moved` makes of each number."""
-    unit = fmt.smallest_subnormal / 2
-    radii = np.where(_subnormal(x, fmt), unit, np.abs(x) * fmt.unit_roundoff)
-    return np.array([arb(float(v), float(r) * units()) for v, r in zip(x, radii, strict=True)], dtype=object)
+    most = units() * _A_LITTLE_MORE
+    radii = np.where(
+        _subnormal(x, fmt), fmt.smallest_subnormal * (most / 2), np.abs(x) * (fmt.unit_roundoff * most)
+    )
+    # Of the smallest numbers of binary64 a radius is rounded itself.
+    radii = np.nextafter(radii, np.inf)
+    return np.array([arb(v, r) for v, r in zip(x.tolist(), radii.tolist(), strict=True)], dtype=object)
 
 
 def _subnormal(x: Floats, fmt: Format) -> Bools:

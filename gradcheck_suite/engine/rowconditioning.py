@@ -6,6 +6,7 @@ which reach its ends to first order, and at fixed pseudo-random ones.  Too small
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -238,7 +239,12 @@ def _key(computed: Floats, centre: Exact, i: int) -> tuple[float, float, int]:
 def _scattered(problem: Problem, seed: int) -> Signs:
     """Pattern 0 moves everything alike; the others are drawn by a fixed rule."""
     numbers = {**problem.inputs, **problem.reals}
-    sizes = {n: np.shape(_numbers(x)) for n, x in numbers.items()}
+    return _drawn(tuple((n, np.shape(_numbers(x))) for n, x in numbers.items()), seed)
+
+
+@functools.lru_cache(maxsize=256)
+def _drawn(shapes: tuple[tuple[str, tuple[int, ...]], ...], seed: int) -> Signs:
+    sizes = dict(shapes)
     rng = np.random.RandomState(seed)  # the legacy generator's stream is frozen
     drawn = {n: np.where(rng.randint(0, 2, shape) == 0, -1.0, 1.0) for n, shape in sizes.items()}
     if seed == 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Final, SupportsIndex
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -105,9 +105,9 @@ class Exact:
     def __len__(self) -> int:
         return len(self.hi)
 
-    def __getitem__(self, index: SupportsIndex | slice | NDArray[Any]) -> Exact:
+    def __getitem__(self, index: int | np.integer[Any] | slice | NDArray[Any]) -> Exact:
         """The selected numbers; a single index gives an array of length one."""
-        if isinstance(index, SupportsIndex) and not isinstance(index, np.ndarray):
+        if isinstance(index, int | np.integer):
             index = np.array([index])
         return Exact(self.hi[index], self.lo[index], self.exp[index], self.rad[index])
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +39,16 @@ def start_precision(fmt: Format) -> int:
     return 64 if fmt.precision <= 24 else 96
 
 
+class Masks(NamedTuple):
+    """Of every point: whether a comparison was an equality or undecided, so that the derivative may be a set; whether
+    a documented clamp holds; whether any comparison was undecided, between branches that join smoothly too.
+    """
+
+    tie: Bools
+    clamped: Bools
+    undecided: Bools
+
+
 @dataclass(frozen=True, slots=True)
 class Enclosures:
     """Balls for the value and each wanted derivative at every point; `settled` where they decide any verdict.
@@ -61,13 +71,13 @@ def derivatives(
     order: int,
     *,
     straight: bool = False,
-) -> tuple[dict[str, Objects], tuple[Bools, Bools]]:
+) -> tuple[dict[str, Objects], Masks]:
     """Value and derivatives of a pointwise formula in one arithmetic, at its present precision; `inputs` hold its
     scalars.
 
     Returns columns "value", and per input name in `wrt` "d:name" (order >= 1) and "dd:name" (order 2: the
-    derivative of d:name along that same input), each with the inputs' shape; and the masks of ties and of
-    documented clamps, through which derivatives pass where `straight` is true.
+    derivative of d:name along that same input), each with the inputs' shape; and its masks.  Derivatives
+    pass through documented clamps where `straight` is true.
     """
     if field is ARB and uncertified():
         return _by_mpmath(formula, inputs, wrt, order, straight)
@@ -82,12 +92,12 @@ def derivatives(
         columns |= {f"d:{n}": np.broadcast_to(g, shape) for n, g in zip(wrt, grads, strict=True)}
     if order >= 2:
         columns |= {f"dd:{n}": _second(formula, field, inputs, n, straight) for n in wrt}
-    return columns, (_mask(m.ties, shape), _mask(m.clamped, shape))
+    return columns, Masks(*(_mask(found, shape) for found in (m.ties, m.clamped, m.undecided)))
 
 
 def _by_mpmath(
     formula: Formula, inputs: Mapping[str, Objects], wrt: Sequence[str], order: int, straight: bool
-) -> tuple[dict[str, Objects], tuple[Bools, Bools]]:
+) -> tuple[dict[str, Objects], Masks]:
     """The same by mpmath, as balls of radius 0; points that need equally many bits go together."""
     size = len(next(iter(inputs.values())))
     columns: dict[str, Objects] = {}
@@ -97,11 +107,11 @@ def _by_mpmath(
         where = np.flatnonzero(needed == bits)
         with MPMATH.precision(int(bits)):
             part = {n: elementwise(MPMATH.number, x[where]) for n, x in inputs.items()}
-            found, (ties, clamps) = derivatives(formula, MPMATH, part, wrt, order, straight=straight)
+            found, masks = derivatives(formula, MPMATH, part, wrt, order, straight=straight)
         for name, column in found.items():
             columns.setdefault(name, np.full(size, ARB.nan, dtype=object))[where] = to_balls(column)
-        tie[where], clamped[where] = ties, clamps
-    return columns, (tie, clamped)
+        tie[where], clamped[where] = masks.tie, masks.clamped
+    return columns, Masks(tie, clamped, np.zeros(size, dtype=bool))
 
 
 def _second(
@@ -155,14 +165,14 @@ def enclose(
     while True:
         part = {n: x[open_points] for n, x in exact.items()}
         with ARB.precision(bits):
-            found, (ties, clamps) = derivatives(formula, ARB, part, wrt, order, straight=straight)
+            found, masks = derivatives(formula, ARB, part, wrt, order, straight=straight)
             good = np.ones(len(open_points), dtype=bool)
             for name, column in found.items():
                 sure = np.asarray(np.frompyfunc(done, 1, 1)(column), dtype=bool)
                 good &= sure
                 columns.setdefault(name, np.full(size, ARB.nan, dtype=object))[open_points] = column
                 settled.setdefault(name, np.zeros(size, dtype=bool))[open_points] = sure
-        tie[open_points], clamped[open_points] = ties, clamps
+        tie[open_points], clamped[open_points] = masks.tie, masks.clamped
         if patience is not None and bits >= patience:
             good |= np.logical_or.reduce([_no_number(column) for column in found.values()])
         open_points = open_points[~good]

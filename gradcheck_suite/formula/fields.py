@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # mpmath would take milliseconds for the exponential of a large float64 and seconds for that of 2^5000.
 _EXP_LIMIT = mpmath.mpf(2) ** 64
 _FAR_EXP_LIMIT = mpmath.mpf(2) ** 1100
+_HALF = mpmath.mpf(1) / 2
 # erfc(2^60) < 2^-(2^119): no format, and no bound used here, can tell it from 0.  mpmath raises OverflowError
 # there.
 _ERFC_LIMIT = mpmath.mpf(2) ** 60
@@ -181,7 +182,11 @@ class MpField:
     def exp(cls, a: Any) -> Any:
         if abs(a) > cls.exp_limit and not mpmath.isinf(a):
             a = cls.exp_limit if a > 0 else -cls.exp_limit
-        return mpmath.exp(a)
+        if abs(a) <= _EXP_LIMIT or mpmath.isinf(a):
+            return mpmath.exp(a)
+        # Of a large whole number mpmath raises e to a power, fifty times as slowly as it takes e^(a + 1/2).
+        with mpmath.extraprec(mpmath.mag(a) + 32):
+            return mpmath.exp(a + _HALF) / mpmath.exp(_HALF)
 
     @classmethod
     def expm1(cls, a: Any) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck_suite.floats import Format
-from gradcheck_suite.formula.evaluate import derivatives
+from gradcheck_suite.formula.evaluate import Masks, derivatives
 from gradcheck_suite.formula.fields import ARB
 from gradcheck_suite.formula.points import bind
 from gradcheck_suite.formula.tape import elementwise
@@ -36,7 +36,7 @@ def samples_of(op: Op, params: Params, fmt: Format, *, budget: str, seed: int) -
     pool = tuples(fmt, landscape_of(op, params), _POOL, seed)
     rng = np.random.RandomState(seed + 3)
     finite = _finite(pool)
-    tied, clamped = _ties(op, params, pool, finite)
+    tied, clamped, _ = _ties(op, params, pool, finite)
     hard = finite[~tied & ~clamped]
     first = op.inputs[0]
     apart = [np.abs(pool.values[first][hard] - mark) >= 2.0**-10 for mark in op.landmarks(params)]
@@ -90,7 +90,7 @@ def _finite(pool: Tuples) -> Ints:
     return np.flatnonzero(np.logical_and.reduce([np.isfinite(x) for x in pool.values.values()]))
 
 
-def _ties(op: Op, params: Params, pool: Tuples, which: Ints) -> tuple[Bools, Bools]:
+def _ties(op: Op, params: Params, pool: Tuples, which: Ints) -> Masks:
     """Where the loss of a single entry has a kink or a clamp: many in one array would only multiply the work."""
     formula = bind(op.formula, {**params, "reduction": "none"}, op.reals(params), op.extras)
     with ARB.precision(_BITS):
