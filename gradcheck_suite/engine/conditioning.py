@@ -197,10 +197,7 @@ class _Ranges:
         if not len(where) or uncertified() or self._is_covered(where):
             return
         ends, masks = self._over_boxes(where, start_precision(self.fmt))
-        # Each end was rounded to binary64, and is rounded to the format as results are.
-        lowest = round_to(np.nextafter(ends[0], -np.inf), self.fmt)
-        highest = round_to(np.nextafter(ends[1], np.inf), self.fmt)
-        below, above = widened(lowest, highest, units() * self.fmt.unit_roundoff, self.fmt)
+        below, above = widened(*outwards(ends, self.fmt), units() * self.fmt.unit_roundoff, self.fmt)
         beyond = (self.computed[where] < below) | (self.computed[where] > above)
         if self.column != "value":
             beyond &= ~(masks.tie | masks.clamped | masks.undecided)
@@ -382,6 +379,12 @@ def moved_real(value: float, move: float, fmt: Format) -> tuple[int, int]:
     numerator, denominator = value.as_integer_ratio()
     whole, exponent = factor(move, fmt)
     return numerator * whole, exponent + 1 - denominator.bit_length()
+
+
+def outwards(ends: Floats, fmt: Format) -> tuple[Floats, Floats]:
+    """Lower and upper ends, which were rounded to binary64, a step outwards and in the format, as results are."""
+    with np.errstate(over="ignore"):
+        return round_to(np.nextafter(ends[0], -np.inf), fmt), round_to(np.nextafter(ends[1], np.inf), fmt)
 
 
 def widened(lowest: Floats, highest: Floats, relative: float, fmt: Format) -> tuple[Floats, Floats]:
