@@ -26,7 +26,7 @@ from gradcheck_suite.formula.context import Context
 from gradcheck_suite.formula.dual import Dual, dual_over
 from gradcheck_suite.formula.evaluate import PRECISION_CAP, settle_rule, start_precision, to_exact
 from gradcheck_suite.formula.fields import ARB, MPMATH
-from gradcheck_suite.formula.tape import Array, Objects, Variable, elementwise, gradient
+from gradcheck_suite.formula.tape import Array, Objects, Variable, elementwise, gradient, numbers
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -172,7 +172,7 @@ def as_array(value: Any) -> Any:
 
 def exact_numbers(field: Any, values: Any) -> Objects:
     """Numbers of a call as scalars of a field."""
-    return elementwise(field.number, as_array(values).astype(object))
+    return numbers(field, as_array(values))
 
 
 def _with_second(problem: Problem, field: Any, wanted: Wanted) -> tuple[dict[str, Objects], Context]:

@@ -20,6 +20,7 @@ Objects = npt.NDArray[Any]
 Pullback = Callable[[Objects], Objects]
 
 _SERIALS = itertools.count()
+_LONG = 512
 
 
 def objects(value: Any) -> Objects:
@@ -227,12 +228,22 @@ class Array:
 def constant(field: Field, value: Any) -> Array:
     """Numbers (ints, binary64 floats, field scalars; nested or numpy) as an Array off the tape."""
     if isinstance(value, np.ndarray):
-        return Array(
-            field, elementwise(field.number, value if value.dtype == object else value.astype(object))
-        )
+        return Array(field, numbers(field, value))
     if isinstance(value, list | tuple):
         return constant(field, np.array(value, dtype=object))
     return Array(field, objects(field.number(value)))
+
+
+def numbers(field: Field, values: npt.NDArray[Any]) -> Objects:
+    """The entries of an array as scalars of a field; those of long arrays that repeat themselves are shared."""
+    if values.dtype == object:
+        return elementwise(field.number, values)
+    if values.size > _LONG:
+        distinct, places = np.unique(values, return_inverse=True)
+        if len(distinct) <= values.size // 4:
+            scalars: Objects = numbers(field, distinct.astype(object))[places.reshape(values.shape)]
+            return scalars
+    return elementwise(field.number, values.astype(object))
 
 
 def node(field: Field, value: Any, *parents: tuple[Array, Pullback]) -> Array:
