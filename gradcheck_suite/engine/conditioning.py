@@ -39,7 +39,7 @@ _A_LITTLE_MORE = 1 + 2.0**-18
 # Of random moves, how many are tried at once, and which of the largest results is set against the largest.
 _AT_ONCE, _APART = 16, 3
 # Enough for a binary64 number moved in any way; digits that a moved number keeps beyond its format's.
-_EXACT_BITS, _FINE_BITS = 4096, 64
+_EXACT_BITS, _FINE_BITS, _PLAIN_BITS = 4096, 64, 20
 # In 16 bits the range of a smooth function is wide too: ends are far apart from so many times their moves on, and
 # from so many of the smallest floats.
 _FAR, _GRAINS = 64, 4
@@ -265,7 +265,7 @@ class _Ranges:
 
     def _by_balls(self, where: npt.NDArray[np.int64], moves: Sequence[Move]) -> list[Floats]:
         moved = {
-            n: np.concatenate([_moved(x, move[i], self.fmt) for move in moves])
+            n: np.concatenate(_moved(x, [move[i] for move in moves], self.fmt))
             for i, (n, x) in enumerate(self._quantities(where).items())
         }
         return [part for column in self._columns(moved) for part in np.split(column, len(moves))]
@@ -320,12 +320,22 @@ def _patterns(quantities: int) -> Iterator[Move]:
     yield from (tuple(float(s * units()) for s in pattern) for pattern in signs)
 
 
-def _moved(x: Floats, move: float, fmt: Format) -> Objects:
-    """Exact numbers, each moved by its rounding times `move`: u times itself, of a subnormal half a unit."""
+def _moved(x: Floats, moves: Sequence[float], fmt: Format) -> list[Objects]:
+    """Exact numbers, each moved by its rounding times each of the moves: u times itself, of a subnormal half a unit.
+
+    For narrow formats binary64 has digits enough, as long as numbers are so small that many lie behind the point.
+    """
+    tiny, size = _subnormal(x, fmt), np.abs(x)
+    if fmt.precision <= 24 and size.max(initial=0.0) <= 2.0**_PLAIN_BITS:
+        half = fmt.smallest_subnormal / 2
+        return [np.where(tiny, x + m * half, x * (1 + m * fmt.unit_roundoff)).astype(object) for m in moves]
+    return [_moved_exactly(x, move, fmt, tiny, size > 2.0**_FINE_BITS) for move in moves]
+
+
+def _moved_exactly(x: Floats, move: float, fmt: Format, tiny: Bools, large: Bools) -> Objects:
     whole, exponent = factor(move, fmt)
     half = arb((whole - (1 << -exponent), exponent + fmt.precision + fmt.ulp_exponent_min - 1))
     moved = np.empty(len(x), dtype=object)
-    large, tiny = np.abs(x) > 2.0**_FINE_BITS, _subnormal(x, fmt)
     with ARB.precision(_EXACT_BITS):
         moved[large] = x[large].astype(object) * arb((whole, exponent))
         moved[tiny] = x[tiny].astype(object) + half

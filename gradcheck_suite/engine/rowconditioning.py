@@ -105,7 +105,7 @@ def excused(
     for worst in guides[:count]:
         if not search.inside[worst]:
             search.guide(worst)
-    if len(guides) > count and search.inside[guides[:count]].all():
+    if len(guides) > count and not dismissed.any() and search.inside[guides[:count]].all():
         # The largest errors of a long sample speak for its smaller ones.
         return usable
     return _shared(search.inside, computed, centre) & usable
