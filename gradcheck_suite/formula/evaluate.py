@@ -30,6 +30,8 @@ PRECISION_CAP = 4096
 
 _SPARE = 24
 # Bits beyond the format's own precision: an error in ULP is then certain to 2^-23, far below any threshold.
+_PART = np.frompyfunc(lambda a: a.v, 1, 1)
+_TANGENT = np.frompyfunc(lambda a: a.d, 1, 1)
 
 
 def start_precision(fmt: Format) -> int:
@@ -81,18 +83,48 @@ def derivatives(
     """
     if field is ARB and uncertified():
         return _by_mpmath(formula, inputs, wrt, order, straight)
+    if order >= 2 and wrt:
+        return _with_second(formula, field, inputs, wrt, straight)
+    columns, m = _pass(formula, field, inputs, wrt if order else (), straight)
+    return columns, _masks(m, next(iter(inputs.values())).shape)
+
+
+def _pass(
+    formula: Formula, field: Any, inputs: Mapping[str, Objects], wrt: Sequence[str], straight: bool
+) -> tuple[dict[str, Objects], Context]:
+    """The value and the derivatives by the inputs in `wrt`, scalars of a field, and the context with its masks."""
     m = Context(field, straight=straight)
-    variables = {n: (Variable if order and n in wrt else Array)(field, x) for n, x in inputs.items()}
+    variables = {n: (Variable if n in wrt else Array)(field, x) for n, x in inputs.items()}
     value = formula(m, **variables)
     shape = next(iter(inputs.values())).shape
     columns = {"value": np.broadcast_to(value.value, shape)}
-    if order >= 1:
+    if wrt:
         one = np.full(value.shape, field.one, dtype=object)
         grads = gradient(value, one, [variables[n] for n in wrt])  # type: ignore[misc]  # those in wrt are Variables
         columns |= {f"d:{n}": np.broadcast_to(g, shape) for n, g in zip(wrt, grads, strict=True)}
-    if order >= 2:
-        columns |= {f"dd:{n}": _second(formula, field, inputs, n, straight) for n in wrt}
-    return columns, Masks(*(_mask(found, shape) for found in (m.ties, m.clamped, m.undecided)))
+    return columns, m
+
+
+def _with_second(
+    formula: Formula, field: Any, inputs: Mapping[str, Objects], wrt: Sequence[str], straight: bool
+) -> tuple[dict[str, Objects], Masks]:
+    """By dual numbers, one input moving at a time; what does not move in the first pass are all other columns."""
+    dual = dual_over(field)
+    columns: dict[str, Objects] = {}
+    masks = None
+    for moving in wrt:
+        seeds = {n: _seeded(x, field.one if n == moving else field.zero) for n, x in inputs.items()}
+        found, m = _pass(formula, dual, seeds, wrt if masks is None else (moving,), straight)
+        if masks is None:
+            masks = _masks(m, next(iter(inputs.values())).shape)
+            columns |= {n: _PART(column) for n, column in found.items()}
+        columns[f"dd:{moving}"] = _TANGENT(found[f"d:{moving}"])
+    assert masks is not None
+    return columns, masks
+
+
+def _seeded(x: Objects, direction: Any) -> Objects:
+    return elementwise(lambda v: Dual(v, direction), x)
 
 
 def _by_mpmath(
@@ -114,21 +146,8 @@ def _by_mpmath(
     return columns, Masks(tie, clamped, np.zeros(size, dtype=bool))
 
 
-def _second(
-    formula: Formula, field: Any, inputs: Mapping[str, Objects], name: str, straight: bool
-) -> Objects:
-    dual = dual_over(field)
-    m = Context(dual, straight=straight)
-    seeds = {
-        n: elementwise(lambda v, n=n: Dual(v, field.one if n == name else field.zero), x)
-        for n, x in inputs.items()
-    }
-    kinds = {n: Variable if n == name else Array for n in seeds}
-    variables = {n: kinds[n](dual, s) for n, s in seeds.items()}
-    value = formula(m, **variables)
-    one = np.full(value.shape, dual.one, dtype=object)
-    (g,) = gradient(value, one, [variables[name]])  # type: ignore[list-item]  # this one is a Variable
-    return elementwise(lambda a: a.d, np.broadcast_to(g, seeds[name].shape))
+def _masks(m: Context, shape: tuple[int, ...]) -> Masks:
+    return Masks(*(_mask(found, shape) for found in (m.ties, m.clamped, m.undecided)))
 
 
 def _mask(masks: Sequence[Any], shape: tuple[int, ...]) -> Bools:
