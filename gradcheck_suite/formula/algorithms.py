@@ -1,4 +1,4 @@
-"""References that are algorithms: sorting, running sums, rounding, roots; over any field of the tape.
+"""References that are algorithms: sorting, running sums, roots; over any field of the tape.
 
 Each is exact real arithmetic like the rest of the context, with the derivative that the mathematics has: a
 sorted entry's is that of the entry that it is, a root's comes from the implicit function theorem.
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from gradcheck_suite.formula.tape import Array, Objects, elementwise, gradient, node, objects
+from gradcheck_suite.formula.tape import Array, Axis, Objects, elementwise, gradient, node, objects
 
 if TYPE_CHECKING:
     from gradcheck_suite.formula.fields import Field
@@ -38,12 +38,38 @@ class Algorithms:
     sum: Callable[..., Array]
     mean: Callable[..., Array]
     norm: Callable[..., Array]
+    flip: Callable[..., Array]
+    _present: Callable[..., Array]
+    _annihilated: Callable[[Any, Any], Array]
+    where: Callable[..., Array]
     sqrt: Callable[[Any], Array]
     logsumexp: Callable[..., Array]
-    _smooth: Callable[[str, Any], Array]
 
-    def sort(self, x: Any, axis: int = -1) -> Array:
-        """The entries in rising order along an axis; equal entries are a tie."""
+    def sort(self, x: Any, axis: int = -1, *, descending: bool = False) -> Array:
+        """The entries in rising order along an axis, NaN behind all numbers; equal entries are a tie."""
+        rows = self._sorted(x, axis, nan_last=True)
+        return self.flip(rows, axis) if descending else rows
+
+    def kthvalue(self, x: Any, k: int, axis: int = -1) -> Array:
+        """The k-th smallest entry along an axis, k from 1, NaN behind all numbers."""
+        return _taken(self.sort(x, axis), k - 1, axis)
+
+    def median(self, x: Any, axis: int = -1) -> Array:
+        """The middle entry in rising order along an axis, the lower of two; NaN where an entry is."""
+        rows = self._sorted(x, axis, nan_last=False)
+        return _taken(rows, (rows.shape[axis] - 1) // 2, axis)
+
+    def quantile(self, x: Any, q: Any, axis: int = -1) -> Array:
+        """The entry at q (n - 1) in rising order along an axis, interpolated linearly; NaN where an entry is."""
+        rows = self._sorted(x, axis, nan_last=False)
+        shape = [-1 if a == axis % rows.ndim else 1 for a in range(rows.ndim)]
+        apart = self.const(np.arange(rows.shape[axis])).reshape(*shape) - self.const(q) * (
+            rows.shape[axis] - 1
+        )
+        near = 1 - self.where(apart >= 0, apart, -apart, smooth=True)
+        return self.sum(self._annihilated(self.where(near > 0, near, 0, smooth=True), rows), axis)
+
+    def _sorted(self, x: Any, axis: int, *, nan_last: bool) -> Array:
         rows: Array = self.const(x)
         size = rows.shape[axis]
         # Neighbours are compared and exchanged, as often as the farthest entry may have to travel.
@@ -51,13 +77,15 @@ class Algorithms:
             start = turn % 2
             pairs = (size - start) // 2
             if pairs:
-                rows = self._exchanged(rows, axis, start, pairs)
+                rows = self._exchanged(rows, axis, start, pairs, nan_last=nan_last)
         return rows
 
-    def _exchanged(self, x: Array, axis: int, start: int, pairs: int) -> Array:
+    def _exchanged(self, x: Array, axis: int, start: int, pairs: int, *, nan_last: bool) -> Array:
         left = np.arange(start, start + 2 * pairs, 2)
         a, b = _taken(x, left, axis), _taken(x, left + 1, axis)
-        apart = self.concat([self.minimum(a, b), self.maximum(a, b)], axis)
+        low, high = self.minimum(a, b), self.maximum(a, b)
+        # Of a number and NaN the number comes first; what is NaN of the two stays `high`, which is undecided.
+        apart = self.concat([self._present(a, b, low) if nan_last else low, high], axis)
         rest = np.setdiff1d(np.arange(x.shape[axis]), np.concatenate([left, left + 1]))
         joined = self.concat([apart, _taken(x, rest, axis)], axis) if len(rest) else apart
         return _taken(joined, np.argsort(np.concatenate([left, left + 1, rest])), axis)
@@ -70,6 +98,24 @@ class Algorithms:
             return np.flip(np.flip(g, axis).cumsum(axis=axis), axis)
 
         return node(self.field, objects(x.value.cumsum(axis=axis)), (x, pull))
+
+    def cummax(self, x: Any, axis: int = -1) -> Array:
+        """Running maxima along an axis; equal entries are a tie."""
+        rows: Array = self.const(x)
+        found = [_taken(rows, 0, axis)]
+        for i in range(1, rows.shape[axis]):
+            found.append(self.maximum(found[-1], _taken(rows, i, axis)))
+        return self.stack(found, axis)
+
+    def cummin(self, x: Any, axis: int = -1) -> Array:
+        """Running minima along an axis; equal entries are a tie."""
+        return -self.cummax(-self.const(x), axis)
+
+    def diff(self, x: Any, axis: int = -1) -> Array:
+        """The differences between neighbours along an axis."""
+        rows: Array = self.const(x)
+        size = rows.shape[axis]
+        return _taken(rows, np.arange(1, size), axis) - _taken(rows, np.arange(size - 1), axis)
 
     def prod(self, x: Any, axis: int = -1) -> Array:
         """The product along an axis."""
@@ -91,19 +137,21 @@ class Algorithms:
         found: Array = self.stack([self.logsumexp(head, axis) for head in heads], axis)
         return found
 
-    def var(self, x: Any, axis: int = -1, *, correction: int = 1, keepdims: bool = False) -> Array:
-        """The variance along an axis, over n - correction: 1 as torch.var, 0 as layer norms have it."""
+    def var(self, x: Any, axis: Axis = -1, *, correction: int = 1, keepdims: bool = False) -> Array:
+        """The variance along axes, over n - correction: 1 as torch.var, 0 as layer norms have it."""
         x = self.const(x)
-        apart = x - self.mean(x, axis, keepdims=True)
-        variance: Array = self.sum(apart * apart, axis, keepdims=keepdims) / (x.shape[axis] - correction)
+        centre = self.mean(x, axis, keepdims=True)
+        apart, count = x - centre, x.size // centre.size
+        variance: Array = self.sum(apart * apart, axis, keepdims=keepdims) / (count - correction)
         return variance
 
-    def std(self, x: Any, axis: int = -1, *, correction: int = 1, keepdims: bool = False) -> Array:
-        """The standard deviation along an axis, a norm; 0 is a tie."""
+    def std(self, x: Any, axis: Axis = -1, *, correction: int = 1, keepdims: bool = False) -> Array:
+        """The standard deviation along axes, a norm; 0 is a tie."""
         x = self.const(x)
-        apart = x - self.mean(x, axis, keepdims=True)
+        centre = self.mean(x, axis, keepdims=True)
+        apart, count = x - centre, x.size // centre.size
         length = self.norm(apart, 2.0, axis, keepdims=keepdims)
-        deviation: Array = length / self.sqrt(x.shape[axis] - correction)
+        deviation: Array = length / self.sqrt(count - correction)
         return deviation
 
     def topk(self, x: Any, k: int, axis: int = -1) -> Array:
@@ -111,29 +159,6 @@ class Algorithms:
         rows = self.sort(x, axis)
         size = rows.shape[axis]
         return _taken(rows, np.arange(size - 1, size - 1 - k, -1), axis)
-
-    def floor(self, x: Any) -> Array:
-        """The largest integer that is not above x; a jump at every integer, and no derivative."""
-        x = self.const(x)
-        y = self._smooth("floor", x)
-        at = x >= y
-        if at.tie.any():
-            self.ties.append(at.tie)
-        if at.undecided.any():
-            self.undecided.append(at.undecided)
-        return y
-
-    def round(self, x: Any) -> Array:
-        """The nearest integer, halves to the even one, as torch.round; a jump at every half, and no
-        derivative.
-        """
-        x = self.const(x)
-        half = self.const(1) / 2
-        up = self.floor(x + half)
-        compare = elementwise(self.field.compare, (x + half).value, up.value)
-        near = elementwise(self.field.approx, up.value).astype(np.float64)
-        odd = np.where(np.isfinite(near), near, 0.0) % 2 == 1
-        return up - self.const(np.asarray((compare == 0) & odd, dtype=np.int64))
 
     def root(self, function: Callable[[Array], Array], low: Any, high: Any) -> Array:
         """Where `function`, entry by entry and of one sign of slope, crosses 0 between `low` and `high`.

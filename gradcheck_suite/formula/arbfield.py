@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from flint import arb
 from flint import ctx as _flint
 
-from gradcheck_suite.formula.fields import UNDECIDED
+from gradcheck_suite.formula.fields import BESSEL_ORDERS, UNDECIDED, cotangent_slope
 
 
 class ArbField:
@@ -96,16 +97,64 @@ class ArbField:
     erfc = staticmethod(arb.erfc)
     sin = staticmethod(arb.sin)
     cos = staticmethod(arb.cos)
-    lgamma = staticmethod(arb.lgamma)
-    digamma = staticmethod(arb.digamma)
+    tan = staticmethod(arb.tan)
+    asin = staticmethod(arb.asin)
+    acos = staticmethod(arb.acos)
+    atan = staticmethod(arb.atan)
+    atan2 = staticmethod(arb.atan2)
+    asinh = staticmethod(arb.asinh)
+    acosh = staticmethod(arb.acosh)
 
     @staticmethod
     def tanh(a: arb) -> arb:
         return a.tanh() if a.is_finite() else arb(1 if a > 0 else -1) if a == a else arb("nan")
 
+    def __init__(self) -> None:
+        for n, name in enumerate(("trigamma", "psi2", "psi3", "psi4", "psi5"), 1):
+            setattr(self, name, _psi(n))
+        for n in range(BESSEL_ORDERS + 1):
+            setattr(self, f"bessel_i{n}", _bessel(n, scaled=False))
+            setattr(self, f"bessel_i{n}e", _bessel(n, scaled=True))
+
     @staticmethod
-    def trigamma(a: arb) -> arb:
-        return arb(2).zeta(a)
+    def sinh(a: arb) -> arb:
+        # By exponentials where those are far apart, for flint's sinh gives up on huge numbers.
+        if abs(a) > 2:
+            e = abs(a).exp() / 2
+            size = e - 1 / (4 * e) if e.is_finite() else e
+            return size if a > 0 else -size
+        return a.sinh()
+
+    @staticmethod
+    def cosh(a: arb) -> arb:
+        if abs(a) > 2:
+            e = abs(a).exp() / 2
+            return e + 1 / (4 * e) if e.is_finite() else e
+        return a.cosh()
+
+    @staticmethod
+    def rsqrt(a: arb) -> arb:
+        return arb("inf") if a.is_zero() else a.rsqrt()
+
+    @staticmethod
+    def atanh(a: arb) -> arb:
+        if a == 1 or a == -1:
+            return arb("inf") if a > 0 else arb("-inf")
+        return a.atanh()
+
+    @staticmethod
+    def digamma(a: arb) -> arb:
+        # What has no value is asked for at every precision, where flint works it out in full.
+        return arb("nan") if a <= 0 and a.is_integer() else a.digamma()
+
+    @staticmethod
+    def lgamma(a: arb) -> arb:
+        if a < 0:
+            if a.is_integer():
+                return arb("nan")
+            # log|Gamma(a)| by reflection (NIST DLMF 5.5.3).
+            return (arb.pi() / abs(a.sin_pi())).log() - (1 - a).lgamma()
+        return a.lgamma()
 
     @staticmethod
     def log(a: arb) -> arb:
@@ -188,6 +237,37 @@ class ArbField:
         if abs(a) < _SERIES_BELOW:
             return _sinc_series(a, 2)
         return -(arb.pi() ** 2) * a.sinc_pi() - 2 * cls.sinc1(a) / a
+
+
+def _psi(order: int) -> Callable[[arb], Any]:
+    """psi^(m)(a) = (-1)^(m+1) m! zeta(m+1, a) for m >= 1 and a > 0 (NIST DLMF 25.11.12).
+
+    By reflection for a < 0: (-1)^m psi^(m)(1-a) - psi^(m)(a) is the m-th derivative of pi cot(pi a) (5.15.6).
+    """
+    sign, factor = (-1) ** order, -((-1) ** order) * math.factorial(order)
+    coefficients = cotangent_slope(order)
+
+    def psi(a: arb) -> Any:
+        if a <= 0 and a.is_integer():
+            return arb("nan")
+        tail = factor * arb(order + 1).zeta(1 - a if a < 0 else a)
+        if not a < 0:
+            return tail
+        c = a.cot_pi()
+        slope = sum((k * c**i for i, k in enumerate(coefficients)), arb(0)) * arb.pi() ** (order + 1)
+        return sign * tail - slope
+
+    return psi
+
+
+def _bessel(order: int, *, scaled: bool) -> Callable[[arb], arb]:
+    n = arb(order)
+
+    def bessel(a: arb) -> arb:
+        value: arb = a.bessel_i(n, scaled=scaled)
+        return value
+
+    return bessel
 
 
 _HALF = arb(1) / 2

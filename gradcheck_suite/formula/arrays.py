@@ -49,7 +49,8 @@ class Problem:
     """One call of `formula(m, *inputs, **reals, **fixed)`.
 
     Arrays of inputs and reals hold exact numbers: float64, or objects (ints, floats, dyadic pairs (man,
-    exp)). `straight` asks for the derivative that does not see documented clamps.
+    exp)). `straight` asks for the derivative that does not see documented clamps; `missing` says that NaN
+    stands for a missing number, see `Context`.
     """
 
     formula: Callable[..., Any]
@@ -57,6 +58,7 @@ class Problem:
     reals: Mapping[str, Any]
     fixed: Mapping[str, Any]
     straight: bool = False
+    missing: bool = False
 
     @property
     def size(self) -> int:
@@ -142,7 +144,7 @@ def evaluate(problem: Problem, field: Any, wanted: Wanted) -> tuple[dict[str, Ob
 def _evaluate(problem: Problem, field: Any, wanted: Wanted) -> tuple[dict[str, Objects], Context]:
     if wanted.order >= 2:
         return _with_second(problem, field, wanted)
-    m = Context(field, straight=problem.straight)
+    m = Context(field, straight=problem.straight, missing=problem.missing)
     variables = {n: m.variable(as_array(x)) for n, x in problem.inputs.items()}
     value = outputs(problem, m, variables)
     columns = {"value": value.value}
@@ -283,6 +285,7 @@ def _with_nan(problem: Problem, fmt: Format, wanted: Wanted) -> Reference:
         values.append(round_exact(enclose(moved, fmt, forward).exact(fmt)["value"], fmt))
     with np.errstate(invalid="ignore"):
         changes = np.logical_or.reduce([(v != values[0]) & ~np.isnan(v) for v in values])
+    changes &= ~_documented_number(problem, fmt, forward)
     sizes = {"value": len(values[0])}
     if wanted.order >= 1:
         sizes |= {f"d:{n}": as_array(x).size for n, x in problem.inputs.items()}
@@ -295,6 +298,15 @@ def _with_nan(problem: Problem, fmt: Format, wanted: Wanted) -> Reference:
         nan_expected=changes,
         tie=False,
     )
+
+
+def _documented_number(problem: Problem, fmt: Format, forward: Wanted) -> Bools:
+    """The entries that are numbers by what the definition says about NaN: sorted, it stands behind all numbers."""
+    finite = _replaced(problem, np.isinf, lambda x: (1 if x > 0 else -1, _INFINITIES[0]))
+    with ARB.precision(4 * start_precision(fmt)):
+        columns, m = evaluate(replace(finite, missing=True), ARB, forward)
+    numbers = ~np.asarray(elementwise(ARB.is_nan, columns["value"]), dtype=bool)
+    return numbers & m.placed
 
 
 def _taking(numbers: Iterator[float]) -> Callable[[float], float]:

@@ -12,35 +12,39 @@ from typing import Any
 import numpy as np
 
 from gradcheck_suite.formula.algorithms import Algorithms
-from gradcheck_suite.formula.dual import DERIVATIVES, Dual, DualField
+from gradcheck_suite.formula.dual import Dual, DualField
 from gradcheck_suite.formula.fields import Field
+from gradcheck_suite.formula.functions import Functions
+from gradcheck_suite.formula.steps import Steps
 from gradcheck_suite.formula.tape import (
     Array,
+    Axis,
     Condition,
     Objects,
     Variable,
     constant,
     elementwise,
-    guarded_mul,
     node,
     objects,
 )
-
-Axis = int | tuple[int, ...] | None
 
 _CLOSE = 2.0**20
 """Numbers so small that two of one binary64 approximation differ by far less than 1."""
 
 
-class Context(Algorithms):
+class Context(Functions, Steps, Algorithms):
     """Functions over `Array`s of one field; records where a comparison was a tie or could not be decided.
 
     `clamped` records where a documented clamp holds; `straight` asks for the derivative that does not see it.
+    `missing` says that NaN among the inputs is a missing number and not an unknown one: it spreads, but for
+    what documents where it goes, which `placed` records.
     """
 
-    def __init__(self, field: Field, *, straight: bool = False) -> None:
+    def __init__(self, field: Field, *, straight: bool = False, missing: bool = False) -> None:
         self.field = field
         self.straight = straight
+        self.missing = missing
+        self.placed = False
         self.ties: list[Any] = []
         self.undecided: list[Any] = []
         self.branches: list[Any] = []
@@ -81,142 +85,6 @@ class Context(Algorithms):
         """The number `value` with the derivative of `carrier`: value + (carrier - stop(carrier)), without rounding."""
         return node(self.field, self.stop(value).value, (carrier, lambda g: g))
 
-    # --- smooth functions of one argument
-
-    def _smooth(self, name: str, x: Any) -> Array:
-        x = self.const(x)
-        f = self.field
-        y = elementwise(getattr(f, name), x.value)
-        derivative = DERIVATIVES[name]
-
-        def pull(g: Objects) -> Objects:
-            slope = elementwise(lambda a, b: derivative(f, a, b), x.value, y)
-            return elementwise(guarded_mul(f), g, slope)
-
-        return node(f, y, (x, pull))
-
-    def exp(self, x: Any) -> Array:
-        """e^x."""
-        return self._smooth("exp", x)
-
-    def expm1(self, x: Any) -> Array:
-        """e^x - 1."""
-        return self._smooth("expm1", x)
-
-    def exp2(self, x: Any) -> Array:
-        """2^x."""
-        return self.exp(self.const(x) * self.log(2))
-
-    def log(self, x: Any) -> Array:
-        """The natural logarithm; -inf at 0."""
-        return self._smooth("log", x)
-
-    def log2(self, x: Any) -> Array:
-        """The logarithm to base 2."""
-        return self.log(x) / self.log(2)
-
-    def log1p(self, x: Any) -> Array:
-        """log(1 + x)."""
-        return self._smooth("log1p", x)
-
-    def sqrt(self, x: Any) -> Array:
-        """The square root; undefined below 0."""
-        return self._smooth("sqrt", x)
-
-    def tanh(self, x: Any) -> Array:
-        """The hyperbolic tangent."""
-        return self._smooth("tanh", x)
-
-    def sigmoid(self, x: Any) -> Array:
-        """1 / (1 + e^-x)."""
-        return self._smooth("sigmoid", x)
-
-    def softplus(self, x: Any) -> Array:
-        """log(1 + e^x)."""
-        return self._smooth("softplus", x)
-
-    def logsigmoid(self, x: Any) -> Array:
-        """log(1 / (1 + e^-x)) = -softplus(-x)."""
-        return -self.softplus(-self.const(x))
-
-    def erf(self, x: Any) -> Array:
-        """The error function."""
-        return self._smooth("erf", x)
-
-    def erfc(self, x: Any) -> Array:
-        """1 - erf(x)."""
-        return self._smooth("erfc", x)
-
-    def erfinv(self, x: Any) -> Array:
-        """The inverse of erf."""
-        return self._smooth("erfinv", x)
-
-    def ndtr(self, x: Any) -> Array:
-        """The standard normal distribution function, erfc(-x/sqrt 2)/2."""
-        return self.erfc(-self.const(x) / self.sqrt(2)) / 2
-
-    def erfcinv(self, x: Any) -> Array:
-        """The inverse of erfc."""
-        return self._smooth("erfcinv", x)
-
-    def ndtri(self, p: Any) -> Array:
-        """The inverse of the standard normal distribution function, -sqrt(2) erfcinv(2p)."""
-        return -self.sqrt(2) * self.erfcinv(2 * self.const(p))
-
-    def erfcx(self, x: Any) -> Array:
-        """The scaled complementary error function, e^(x^2) erfc(x)."""
-        return self._smooth("erfcx", x)
-
-    def log_ndtr(self, x: Any) -> Array:
-        """The logarithm of the standard normal distribution function."""
-        x = self.const(x)
-        u = x / self.sqrt(2)
-        tail = self.log(self.erfcx(-u) / 2) - u * u
-        return self.where(x < 0, tail, self.log1p(-self.erfc(u) / 2), smooth=True)
-
-    def sinc(self, x: Any) -> Array:
-        """sin(pi x)/(pi x), 1 at 0."""
-        return self._smooth("sinc", x)
-
-    def sin(self, x: Any) -> Array:
-        """The sine."""
-        return self._smooth("sin", x)
-
-    def cos(self, x: Any) -> Array:
-        """The cosine."""
-        return self._smooth("cos", x)
-
-    def lgamma(self, x: Any) -> Array:
-        """log Gamma(x) for x > 0."""
-        return self._smooth("lgamma", x)
-
-    def power(self, x: Any, p: Any) -> Array:
-        """x^p for x >= 0 and a real p, with 0^p = 0 for p > 0 and x^0 = 1."""
-        x, p = self.const(x), self.const(p)
-        positive = self.where(
-            p > 0, self.const(0), self.where(p < 0, self.inf, self.const(1), smooth=True), smooth=True
-        )
-        return self.where(x > 0, self.exp(p * self.log(x)), positive, smooth=True)
-
-    def xlogy(self, x: Any, y: Any) -> Array:
-        """x log y, 0 where x = 0."""
-        return self._annihilated(x, self.log(y))
-
-    def xlog1py(self, x: Any, y: Any) -> Array:
-        """x log(1 + y), 0 where x = 0."""
-        return self._annihilated(x, self.log1p(y))
-
-    def _annihilated(self, x: Any, y: Any) -> Array:
-        """x * y, where x = 0 makes 0 of any y, an infinite one too."""
-        x, y = self.const(x), self.const(y)
-        times = guarded_mul(self.field)
-        return node(
-            self.field,
-            elementwise(times, x.value, y.value),
-            (x, lambda g: elementwise(times, g, y.value)),
-            (y, lambda g: elementwise(times, g, x.value)),
-        )
-
     # --- piecewise functions
 
     def where(self, condition: Condition, a: Any, b: Any, *, smooth: bool = False) -> Array:
@@ -234,7 +102,8 @@ class Context(Algorithms):
         truth, value = condition.truth, objects(np.where(condition.truth, a.value, b.value))
         if condition.undecided.any():
             self.undecided.append(condition.undecided)
-            value = objects(np.where(condition.undecided, elementwise(f.union, a.value, b.value), value))
+            either = f.nan if self.missing else elementwise(f.union, a.value, b.value)
+            value = objects(np.where(condition.undecided, either, value))
         return node(
             f,
             value,
@@ -251,6 +120,26 @@ class Context(Algorithms):
         """The smaller of two, elementwise; equality is a tie."""
         a, b = self.const(a), self.const(b)
         return self.where(a <= b, a, b)
+
+    def fmax(self, a: Any, b: Any) -> Array:
+        """The larger of two, elementwise, as C's and torch's fmax: the other one where one is NaN."""
+        a, b = self.const(a), self.const(b)
+        return self._present(a, b, self.maximum(a, b))
+
+    def fmin(self, a: Any, b: Any) -> Array:
+        """The smaller of two, elementwise, as C's and torch's fmin: the other one where one is NaN."""
+        a, b = self.const(a), self.const(b)
+        return self._present(a, b, self.minimum(a, b))
+
+    def _present(self, a: Array, b: Array, both: Array, *, of: str = "ab") -> Array:
+        """`both` but where one of two (of those named in `of`) is missing; there the other one."""
+        if not self.missing:
+            return both
+        for name, x, other in (("b", b, a), ("a", a, b)):
+            gone = elementwise(self.field.is_nan, x.value).astype(bool)
+            if name in of and gone.any():
+                both, self.placed = self.select(gone, other, both), True
+        return both
 
     def clamp(self, x: Any, lo: Any, hi: Any) -> Array:
         """min(max(x, lo), hi)."""
@@ -299,18 +188,33 @@ class Context(Algorithms):
         total = self.sum(x, axis, keepdims=keepdims)
         return total / (x.size // max(total.size, 1))  # type: ignore[no-any-return]
 
-    def max(self, x: Any, axis: int = -1, *, keepdims: bool = False) -> Array:
-        """The largest entry along an axis; equal largest entries are a tie."""
+    def max(self, x: Any, axis: Axis = -1, *, keepdims: bool = False) -> Array:
+        """The largest entry along an axis, several, or all; equal largest entries are a tie."""
         x = self.const(x)
+        if not isinstance(axis, int):
+            return self._over_all(self.max, x, axis, keepdims)
         rows = self._split(x, axis)
         best = rows[0]
         for row in rows[1:]:
             best = self.maximum(best, row)
         return self.stack([best], axis) if keepdims else best
 
-    def min(self, x: Any, axis: int = -1, *, keepdims: bool = False) -> Array:
-        """The smallest entry along an axis; equal smallest entries are a tie."""
+    def min(self, x: Any, axis: Axis = -1, *, keepdims: bool = False) -> Array:
+        """The smallest entry along an axis, several, or all; equal smallest entries are a tie."""
         return -self.max(-self.const(x), axis, keepdims=keepdims)
+
+    amax, amin = max, min
+
+    def _over_all(
+        self, function: Callable[..., Array], x: Array, axis: tuple[int, ...] | None, keepdims: bool
+    ) -> Array:
+        """A function along one axis, along several axes that are made one."""
+        axes = tuple(range(x.ndim)) if axis is None else tuple(a % x.ndim for a in axis)
+        rest = [a for a in range(x.ndim) if a not in axes]
+        together = x.transpose(*rest, *axes).reshape(*(x.shape[a] for a in rest), -1)
+        shape = [1 if a in axes else n for a, n in enumerate(x.shape)]
+        found = function(together, -1)
+        return found.reshape(*shape) if keepdims else found
 
     def one_hot_max(self, x: Any, axis: int = -1) -> Array:
         """1 at the largest entry along an axis, else 0, with no derivative; equal largest entries are a tie."""
@@ -358,9 +262,11 @@ class Context(Algorithms):
         e = elementwise(f.exp, x.value - shift)
         return e, objects(e.sum(axis=axis, keepdims=True)), shift
 
-    def logsumexp(self, x: Any, axis: int = -1, *, keepdims: bool = False) -> Array:
-        """log of the sum of exponentials along an axis."""
+    def logsumexp(self, x: Any, axis: Axis = -1, *, keepdims: bool = False) -> Array:
+        """log of the sum of exponentials along an axis, several, or all."""
         x = self.const(x)
+        if not isinstance(axis, int):
+            return self._over_all(self.logsumexp, x, axis, keepdims)
         f = self.field
         e, total, shift = self._exponentials(x, axis)
         value = shift + elementwise(f.log, total)
@@ -463,9 +369,70 @@ class Context(Algorithms):
         """The matrix product over the last two axes, broadcast over the others."""
         return self.const(a) @ self.const(b)
 
+    def dot(self, a: Any, b: Any, axis: int = -1) -> Array:
+        """The sum of products along an axis."""
+        return self.sum(self.const(a) * b, axis)
+
+    def outer(self, a: Any, b: Any) -> Array:
+        """Products of every entry of one last axis with every entry of another."""
+        a, b = self.const(a), self.const(b)
+        return a[..., :, np.newaxis] * b[..., np.newaxis, :]  # type: ignore[no-any-return]
+
+    def einsum(self, indices: str, *operands: Any) -> Array:
+        """Sums of products by named indices, as torch.einsum without an ellipsis: "bij,jk->bik"."""
+        arrays = [self.const(x) for x in operands]
+        names, out = _indices(indices, arrays)
+        f = self.field
+        sizes = {
+            n: size
+            for part, x in zip(names, arrays, strict=True)
+            for n, size in zip(part, x.shape, strict=True)
+        }
+
+        def along(i: int) -> Callable[[Objects], Objects]:
+            others = [k for k in range(len(arrays)) if k != i]
+            # What is summed over in this operand alone.
+            lost = [n for n in names[i] if not any(n in part for part in (out, *(names[k] for k in others)))]
+            ones = np.full([sizes[n] for n in lost], f.one, dtype=object)
+            terms = ",".join([out, *(names[k] for k in others), "".join(lost)])
+            given = [arrays[k].value for k in others]
+            return lambda g: objects(np.einsum(f"{terms}->{names[i]}", g, *given, ones))
+
+        value = objects(np.einsum(f"{','.join(names)}->{out}", *(x.value for x in arrays)))
+        return node(f, value, *((x, along(i)) for i, x in enumerate(arrays)))
+
+    def flip(self, x: Any, axis: int = -1) -> Array:
+        """The entries along an axis in the opposite order."""
+        return self._reordered(x, axis, lambda n: np.arange(n)[::-1])
+
+    def roll(self, x: Any, shift: int, axis: int = -1) -> Array:
+        """The entries along an axis moved on by `shift` places, the last ones to the front."""
+        return self._reordered(x, axis, lambda n: np.roll(np.arange(n), shift))
+
+    def _reordered(self, x: Any, axis: int, order: Callable[[int], Any]) -> Array:
+        x = self.const(x)
+        index: list[Any] = [slice(None)] * x.ndim
+        index[axis] = order(x.shape[axis])
+        return x[tuple(index)]  # type: ignore[no-any-return]
+
     def one_hot(self, index: Any, classes: int) -> Array:
         """Rows of the identity picked by an integer array."""
         return self.const(np.eye(classes, dtype=np.int64)[np.asarray(index, dtype=np.int64)])
+
+
+def _indices(text: str, arrays: Sequence[Array]) -> tuple[list[str], str]:
+    """The indices of each operand of an einsum, and of its result."""
+    inputs, arrow, out = text.replace(" ", "").partition("->")
+    names = inputs.split(",")
+    every = "".join(names)
+    out = out if arrow else "".join(sorted(n for n in set(every) if every.count(n) == 1))
+    if [len(part) for part in names] != [x.ndim for x in arrays] or "." in text:
+        raise ValueError(f"einsum({text!r}) needs one letter for each axis of {len(arrays)} operands")
+    if any(len(set(part)) < len(part) for part in (*names, out)) or set(out) - set(every):
+        raise ValueError(
+            f"einsum({text!r}): an index stands once in each operand, and in the result if in one"
+        )
+    return names, out
 
 
 def _spread(g: Objects, shape: tuple[int, ...], axis: Axis, keepdims: bool) -> Objects:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from gradcheck_suite.formula.fields import Field
+from gradcheck_suite.formula.fields import BESSEL_ORDERS, Field
 
 
 class Dual:
@@ -60,6 +60,16 @@ DERIVATIVES: dict[str, Callable[[Any, Any, Any], Any]] = {
     "log": lambda f, x, y: f.inf if f.is_zero(x) else f.div(f.one, x),
     "log1p": lambda f, x, y: f.inf if f.is_zero(1 + x) else f.div(f.one, 1 + x),
     "sqrt": lambda f, x, y: f.div(f.one, 2 * y),
+    "rsqrt": lambda f, x, y: f.div(y, -2 * x),
+    "sinh": lambda f, x, y: f.cosh(x),
+    "cosh": lambda f, x, y: f.sinh(x),
+    "asin": lambda f, x, y: _inverse_root(f, _one_less_square(f, x)),
+    "acos": lambda f, x, y: -_inverse_root(f, _one_less_square(f, x)),
+    "atan": lambda f, x, y: f.div(f.one, 1 + x * x),
+    "tan": lambda f, x, y: 1 + y * y,
+    "asinh": lambda f, x, y: _inverse_root(f, 1 + x * x),
+    "acosh": lambda f, x, y: _inverse_root(f, (x - 1) * (x + 1)),
+    "atanh": lambda f, x, y: _inverse(f, _one_less_square(f, x)),
     "tanh": lambda f, x, y: f.sech2(x),
     "sech2": lambda f, x, y: -2 * (f.tanh(x) * y),
     "sigmoid": lambda f, x, y: y * f.sigmoid(-x),
@@ -71,12 +81,47 @@ DERIVATIVES: dict[str, Callable[[Any, Any, Any], Any]] = {
     "cos": lambda f, x, y: -f.sin(x),
     "lgamma": lambda f, x, y: f.digamma(x),
     "digamma": lambda f, x, y: f.trigamma(x),
+    "trigamma": lambda f, x, y: f.psi2(x),
+    "psi2": lambda f, x, y: f.psi3(x),
+    "psi3": lambda f, x, y: f.psi4(x),
+    "psi4": lambda f, x, y: f.psi5(x),
     "erfinv": lambda f, x, y: f.div(f.sqrt(f.pi), 2 * f.gauss(y)),
     "erfcinv": lambda f, x, y: f.div(f.sqrt(f.pi), -2 * f.gauss(y)),
     "erfcx": lambda f, x, y: f.erfcx1(x),
     "erfcx1": lambda f, x, y: f.erfcx2(x),
     "sinc": lambda f, x, y: f.sinc1(x),
     "sinc1": lambda f, x, y: f.sinc2(x),
+}
+
+
+def _one_less_square(f: Any, x: Any) -> Any:
+    """1 - x^2: as a product near the ends of the domain; near 0 the derivative of that one would cancel."""
+    square = x * x
+    return 1 - square if f.compare(f.one, 4 * square) == 1 else (1 - x) * (1 + x)
+
+
+def _inverse(f: Any, x: Any) -> Any:
+    return f.inf if f.is_zero(x) else f.div(f.one, x)
+
+
+def _inverse_root(f: Any, square: Any) -> Any:
+    return f.inf if f.is_zero(square) else f.rsqrt(square)
+
+
+def _bessel(order: int, scaled: str) -> Callable[[Any, Any, Any], Any]:
+    """I_n' = (I_(n-1) + I_(n+1))/2 (NIST DLMF 10.29.1), less I_n itself under the factor e^-x."""
+    names = [f"bessel_i{abs(k)}{scaled}" for k in (order - 1, order + 1)]
+
+    def derivative(f: Any, x: Any, y: Any) -> Any:
+        below, above = (getattr(f, name)(x) for name in names)
+        slope = f.div(below + above, f.number(2))
+        return slope - y if scaled else slope
+
+    return derivative
+
+
+DERIVATIVES |= {
+    f"bessel_i{n}{scaled}": _bessel(n, scaled) for n in range(BESSEL_ORDERS) for scaled in ("", "e")
 }
 
 
@@ -120,6 +165,11 @@ class DualField:
         a, b = self.number(a), self.number(b)
         q = self.base.div(a.v, b.v)
         return Dual(q, self.base.div(a.d - q * b.d, b.v))
+
+    def atan2(self, b: Dual, a: Dual) -> Dual:
+        slope = self.base.div(a.v * b.d - b.v * a.d, a.v * a.v + b.v * b.v)
+        constant = self.base.is_zero(a.d) and self.base.is_zero(b.d)
+        return Dual(self.base.atan2(b.v, a.v), self.base.zero if constant else slope)
 
     def sign(self, a: Dual) -> int:
         return self.base.sign(a.v)

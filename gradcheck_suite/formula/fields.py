@@ -10,7 +10,7 @@ too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -30,12 +30,21 @@ _HALF = mpmath.mpf(1) / 2
 # there.
 _ERFC_LIMIT = mpmath.mpf(2) ** 60
 
+BESSEL_ORDERS = 5
+"""Orders of modified Bessel functions that have a derivative; one more has values."""
+
 SMOOTH = (
     "exp",
     "expm1",
     "log",
     "log1p",
     "sqrt",
+    "rsqrt",
+    "sinh",
+    "cosh",
+    "asinh",
+    "acosh",
+    "atanh",
     "tanh",
     "sech2",
     "sigmoid",
@@ -45,9 +54,17 @@ SMOOTH = (
     "gauss",
     "sin",
     "cos",
+    "tan",
+    "asin",
+    "acos",
+    "atan",
     "lgamma",
     "digamma",
     "trigamma",
+    "psi2",
+    "psi3",
+    "psi4",
+    "psi5",
     "erfinv",
     "erfcinv",
     "erfcx",
@@ -56,6 +73,7 @@ SMOOTH = (
     "sinc",
     "sinc1",
     "sinc2",
+    *(f"bessel_i{n}{scaled}" for n in range(BESSEL_ORDERS + 1) for scaled in ("", "e")),
 )
 
 
@@ -208,21 +226,67 @@ class MpField:
     def sqrt(a: Any) -> Any:
         return mpmath.sqrt(a) if a >= 0 else mpmath.mpf("nan")
 
+    @staticmethod
+    def rsqrt(a: Any) -> Any:
+        if not a:
+            return mpmath.inf
+        return 1 / mpmath.sqrt(a) if a > 0 else mpmath.mpf("nan")
+
     tanh = staticmethod(mpmath.tanh)
     sin = staticmethod(mpmath.sin)
     cos = staticmethod(mpmath.cos)
+    tan = staticmethod(mpmath.tan)
+    atan = staticmethod(mpmath.atan)
+    atan2 = staticmethod(mpmath.atan2)
+
+    @classmethod
+    def sinh(cls, a: Any) -> Any:
+        return (cls.exp(a) - cls.exp(-a)) / 2 if abs(a) > 1 else mpmath.sinh(a)
+
+    @classmethod
+    def cosh(cls, a: Any) -> Any:
+        return (cls.exp(a) + cls.exp(-a)) / 2
+
+    @staticmethod
+    def asin(a: Any) -> Any:
+        return mpmath.asin(a) if abs(a) <= 1 else mpmath.mpf("nan")
+
+    @staticmethod
+    def acos(a: Any) -> Any:
+        return mpmath.acos(a) if abs(a) <= 1 else mpmath.mpf("nan")
+
+    asinh = staticmethod(mpmath.asinh)
+
+    @staticmethod
+    def acosh(a: Any) -> Any:
+        return mpmath.acosh(a) if a >= 1 else mpmath.mpf("nan")
+
+    @staticmethod
+    def atanh(a: Any) -> Any:
+        if abs(a) >= 1:
+            return a * mpmath.inf if abs(a) == 1 else mpmath.mpf("nan")
+        return mpmath.atanh(a)
 
     @staticmethod
     def lgamma(a: Any) -> Any:
-        return mpmath.loggamma(a) if a > 0 else mpmath.mpf("nan")
+        if a > 0:
+            return mpmath.loggamma(a)
+        if a != a or a == mpmath.floor(a):
+            return mpmath.mpf("nan")
+        return mpmath.log(mpmath.pi / abs(mpmath.sinpi(a))) - mpmath.loggamma(1 - a)
 
-    @staticmethod
-    def digamma(a: Any) -> Any:
-        return mpmath.digamma(a) if a > 0 else mpmath.mpf("nan")
+    def __init__(self) -> None:
+        for n, name in enumerate(("digamma", "trigamma", "psi2", "psi3", "psi4", "psi5")):
+            setattr(self, name, _psi(n))
+        for n in range(BESSEL_ORDERS + 1):
+            setattr(self, f"bessel_i{n}", lambda a, n=n: self.exp(abs(a)) * _bessel_scaled(n, a))
+            setattr(self, f"bessel_i{n}e", lambda a, n=n: self._bessel_falling(n, a))
 
-    @staticmethod
-    def trigamma(a: Any) -> Any:
-        return mpmath.psi(1, a) if a > 0 else mpmath.mpf("nan")
+    @classmethod
+    def _bessel_falling(cls, order: int, a: Any) -> Any:
+        """e^-a I_n(a)."""
+        scaled = _bessel_scaled(order, a)
+        return scaled if a >= 0 else scaled * cls.exp(-2 * a)
 
     @classmethod
     def sech2(cls, a: Any) -> Any:
@@ -355,6 +419,54 @@ def _newton(start: Any, step: Any) -> Any:
     return +y
 
 
+def _psi(order: int) -> Callable[[Any], Any]:
+    """The polygamma functions; below 0 by reflection, for mpmath counts down to there step by step."""
+    slope = cotangent_slope(order)
+
+    def psi(a: Any) -> Any:
+        if a > 0:
+            return mpmath.psi(order, a)
+        if a != a or a == mpmath.floor(a):
+            return mpmath.mpf("nan")
+        c = mpmath.cospi(a) / mpmath.sinpi(a)
+        return (-1) ** order * mpmath.psi(order, 1 - a) - mpmath.polyval(slope[::-1], c) * mpmath.pi ** (
+            order + 1
+        )
+
+    return psi
+
+
+def cotangent_slope(order: int) -> list[int]:
+    """The coefficients, from the constant one on, of a polynomial in c = cot(pi a): the derivative of that order
+    of cot(pi a), over pi^order. That of c is -(1 + c^2).
+    """
+    found = [0, 1]
+    for _ in range(order):
+        slope = [k * a for k, a in enumerate(found)][1:]
+        found = [-a - b for a, b in zip([*slope, 0, 0], [0, 0, *slope], strict=True)]
+    return found
+
+
+def _bessel_scaled(order: int, a: Any) -> Any:
+    """e^-|a| I_n(a); where a is large by its series sum_k (-1)^k a_k(n) a^-k / sqrt(2 pi a) (DLMF 10.40.1).
+
+    Its terms fall until k is about 2a, far below the precision for such a.
+    """
+    if mpmath.isnan(a):
+        return a
+    size = abs(a)
+    if size <= mpmath.mp.prec + 64:
+        value = mpmath.besseli(order, size) * mpmath.exp(-size)
+    else:
+        total, term, k = mpmath.mpf(0), mpmath.mpf(1), 0
+        while abs(term) > mpmath.eps / 8:
+            total += term
+            k += 1
+            term *= -mpmath.mpf(4 * order**2 - (2 * k - 1) ** 2) / (8 * k * size)
+        value = total / mpmath.sqrt(2 * mpmath.pi * size)
+    return -value if a < 0 and order % 2 else value
+
+
 def _below_one(a: Any) -> int:
     """Bits between 1 and the magnitude of a."""
     return 32 + max(0, -int(mpmath.mag(a)))
@@ -431,7 +543,7 @@ class StandInField:
 
     def __getattr__(self, name: str) -> Any:
         function = getattr(MPMATH, name)
-        return lambda a: arb(function(a.number))
+        return lambda *given: arb(function(*(a.number for a in given)))
 
 
 def _field_of_balls() -> Any:

@@ -12,6 +12,7 @@ depend on t stay plain `arb`s: they cost a tenth, and the scalar field has sharp
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -203,6 +204,19 @@ def _inverse(name: str, sign: int) -> Callable[[arb_series], arb_series]:
     return series
 
 
+def _integrated(slope: Callable[[arb_series], arb_series]) -> Callable[[Jet], Jet]:
+    """A function by its derivative: the integral of slope(s) s'. The value is overwritten."""
+    return _each(lambda s: (slope(s) * s.derivative()).integral())
+
+
+def _sinh(a: Jet) -> Jet:
+    return (_exp(a) - _exp(-a)) * (arb(1) / 2)
+
+
+def _cosh(a: Jet) -> Jet:
+    return (_exp(a) + _exp(-a)) * (arb(1) / 2)
+
+
 def _polygamma(order: int) -> Callable[[arb_series], arb_series]:
     """psi^(m)(a) = (-1)^(m+1) m! zeta(m+1, a) for m >= 1 (NIST DLMF 25.11.12), here with m = k + order.
 
@@ -217,7 +231,7 @@ def _polygamma(order: int) -> Callable[[arb_series], arb_series]:
             found: arb = middle.digamma() + arb(2).zeta(a) * (a - middle)
             return found
         # m!/k!
-        weight = arb(m) if order > 0 else arb(1) / k if order < 0 else arb(1)
+        weight = arb(math.perm(m, order)) if order >= 0 else arb(1) / k
         found = (-1) ** (m + 1) * weight * arb(m + 1).zeta(a)
         return found
 
@@ -254,6 +268,12 @@ _FUNCTIONS: dict[str, tuple[Callable[[Jet], Jet], Callable[[Jet], int]]] = {
     "log": (_log, _no_sign),
     "log1p": (lambda a: _log(1 + a), _same_sign),
     "sqrt": (_each(arb_series.sqrt), _no_sign),
+    "rsqrt": (_each(arb_series.rsqrt), _positive),
+    "sinh": (_sinh, _same_sign),
+    "cosh": (_cosh, _positive),
+    "asinh": (_integrated(lambda s: (1 + s * s).rsqrt()), _same_sign),
+    "acosh": (_integrated(lambda s: ((s - 1) * (s + 1)).rsqrt()), _no_sign),
+    "atanh": (_integrated(lambda s: 1 / ((1 - s) * (1 + s))), _same_sign),
     "tanh": (_tanh, _same_sign),
     "sech2": (_sech2, _positive),
     "sigmoid": (_sigmoid, _positive),
@@ -263,9 +283,14 @@ _FUNCTIONS: dict[str, tuple[Callable[[Jet], Jet], Callable[[Jet], int]]] = {
     "gauss": (lambda a: _exp(-(a * a)), _positive),
     "sin": (_each(arb_series.sin), _no_sign),
     "cos": (_each(arb_series.cos), _no_sign),
+    "tan": (_each(arb_series.tan), _no_sign),
+    "asin": (_each(arb_series.asin), _same_sign),
+    "acos": (_each(arb_series.acos), _no_sign),
+    "atan": (_each(arb_series.atan), _same_sign),
     "lgamma": (_each(_polygamma(-1)), _no_sign),
     "digamma": (_each(_polygamma(0)), _no_sign),
     "trigamma": (_each(_polygamma(1)), _no_sign),
+    **{f"psi{n}": (_each(_polygamma(n)), _no_sign) for n in (2, 3, 4, 5)},
     "erfinv": (_each(_inverse("erfinv", 1)), _same_sign),
     "erfcinv": (_each(_inverse("erfcinv", -1)), _no_sign),
     "sinc": (lambda a: _divide(_each(arb_series.sin_pi)(a), arb.pi() * a), _no_sign),

@@ -23,8 +23,10 @@ import numpy.typing as npt
 
 from gradcheck_suite.floats import Exact, Format, round_exact
 from gradcheck_suite.formula.balls import arb
+from gradcheck_suite.formula.context import Context
 from gradcheck_suite.formula.evaluate import Formula, enclose, to_exact
-from gradcheck_suite.formula.tape import Objects, constant
+from gradcheck_suite.formula.fields import ARB
+from gradcheck_suite.formula.tape import Array, Objects, constant, elementwise
 from gradcheck_suite.formula.ties import hull, joint, limits
 
 Floats = npt.NDArray[np.float64]
@@ -35,6 +37,8 @@ Bools = npt.NDArray[np.bool_]
 _INFINITIES = (2000, 5000)
 # Stand-ins for NaN: a value that depends on the input differs at two of these.
 _PROBES = (-700.25, -1.5, -0.25, 0.375, 2.5, 650.75)
+# Powers of two are integers, multiples of each other and ends of periods; so much beside one is no such number.
+_FRACTION = (3, -3)
 # A hair beside 0: times any of the infinities it is infinite, by itself it is 0 in every format.
 _HAIR = (1, -1900)
 # Moves of the finite inputs beside an infinite one, in units of roundoff.
@@ -106,8 +110,9 @@ def exact_points(
     columns = {n: to_exact(c, fmt, found.settled[n]) for n, c in found.columns.items()}
     poles = {n: plain & _not_a_number(c, found.settled[n]) for n, c in found.columns.items()}
     infinite_there = {n: plain & _is_infinite(c, columns[n]) for n, c in found.columns.items()}
-    undefined = {n: nan | poles[n] for n in columns}
-    unsettled = {n: ~found.settled[n] & plain & ~poles[n] for n in columns}
+    # Where there is no value there is no derivative, though its formula may go on beyond the domain.
+    undefined = {n: nan | poles[n] | poles["value"] for n in columns}
+    unsettled = {n: ~found.settled[n] & plain & ~undefined[n] for n in columns}
     tie = plain & (found.tie | found.clamped)
     points = Points(columns, {}, {}, tie, undefined, unsettled, np.zeros(size, dtype=bool), {})
     _at_infinity(points, (formula, beside or formula), values, infinite, fmt, wrt, order)
@@ -118,8 +123,31 @@ def exact_points(
         both = bool((found.tie & found.clamped & plain).any())
         _at_ties(points, formula, values, np.flatnonzero(found.tie & plain), fmt, wrt, order, clamped=both)
         _at_clamps(points, formula, safe, np.flatnonzero(found.clamped & plain), fmt, wrt, order)
+        for n in columns:
+            points.undefined[n] |= poles["value"]
     _exclude_poles(points, values, infinite_there)
+    _exclude_jumps(points, formula, values, tie | infinite_there["value"], fmt)
     return points
+
+
+def _exclude_jumps(
+    points: Points, formula: Formula, values: Mapping[str, Floats], where: Bools, fmt: Format
+) -> None:
+    """At -0 no value is judged that is another just below 0: real numbers have no sign of zero."""
+    minus = {n: (x == 0) & np.signbit(x) for n, x in values.items()}
+    at = np.flatnonzero(where & np.logical_or.reduce(list(minus.values())))
+    if not len(at):
+        return
+    below = {n: np.where(minus[n][at], 0.0, x[at]) for n, x in values.items()}
+    moved = _pairs(
+        {
+            n: [(-1, _HAIR[1]) if z else v for v, z in zip(x, minus[n][at], strict=True)]
+            for n, x in below.items()
+        }
+    )
+    found = enclose(formula, moved, fmt)
+    beside = round_exact(to_exact(found.columns["value"], fmt, found.settled["value"]), fmt)
+    points.undefined["value"][at] |= round_exact(points.columns["value"][at], fmt) != beside
 
 
 def _exclude_poles(points: Points, values: Mapping[str, Floats], infinite: Mapping[str, Bools]) -> None:
@@ -177,6 +205,8 @@ def _at_infinity(
             _columns(formulas[0], {**_exactly(here), **_replaced(here, names, e)}, fmt, wrt, order)
             for e in _stand_ins(len(names))
         ]
+        between = {**_exactly(here), **_replaced_by_fractions(here, names)}
+        limits[0]["value"] = _where_equal(limits[0], _columns(formulas[0], between, fmt, (), 0), fmt)
         moved = list(_others_moved(formulas, here, names, fmt, wrt, order))
         for n in points.columns:
             trials = [trial[n] for trial in limits]
@@ -185,9 +215,17 @@ def _at_infinity(
             agreed &= np.logical_and.reduce([round_exact(t, fmt) == first for t in trials])
             for trial in moved:
                 agreed &= _alike(first, round_exact(trial[n], fmt), fmt)
+            # Beyond the domain there is no derivative either.
+            agreed &= np.logical_or.reduce([~np.isnan(round_exact(t["value"], fmt)) for t in limits])
             result = Exact.from_float64(np.where(agreed, first, np.nan))
             points.columns[n] = points.columns[n].put(where, result)
             points.undefined[n][where] |= ~agreed
+
+
+def _where_equal(trial: Mapping[str, Exact], other: Mapping[str, Exact], fmt: Format) -> Exact:
+    """The values of a trial where those of another round to the same, else NaN."""
+    differ = np.flatnonzero(round_exact(trial["value"], fmt) != round_exact(other["value"], fmt))
+    return trial["value"].put(differ, Exact.from_float64(np.full(len(differ), np.nan)))
 
 
 def _columns(
@@ -266,6 +304,16 @@ def _replaced(
     return {n: _finite(values[n], e) for n, e in zip(names, exponents, strict=True)}
 
 
+def _replaced_by_fractions(values: Mapping[str, Floats], names: Sequence[str]) -> dict[str, Objects]:
+    """The named inputs with numbers in place of infinities that are no integers."""
+    exponents = _INFINITIES[:1] * len(names)
+    with ARB.precision(2 * _INFINITIES[0]):
+        return {
+            n: np.where(np.isinf(values[n]), x + arb(_FRACTION), x)
+            for n, x in _replaced(values, names, exponents).items()
+        }
+
+
 def _finite(x: Floats, exponent: int) -> Objects:
     sign = np.sign(x)
     numbers = [
@@ -290,7 +338,17 @@ def _at_nan(
         seen.append(to_exact(found.columns["value"], fmt, found.settled["value"]).to_float64())
     with np.errstate(invalid="ignore"):
         changes = np.logical_or.reduce([(s != seen[0]) & ~np.isnan(s) for s in seen])
-    points.nan_expected[where] = changes
+    points.nan_expected[where] = changes & ~_documented_number(formula, values, where)
+
+
+def _documented_number(formula: Formula, values: Mapping[str, Floats], where: npt.NDArray[Any]) -> Bools:
+    """The points that are numbers by what the definition says about NaN, as fmax does."""
+    field: Any = ARB
+    m = Context(field, missing=True)
+    literal = {n: Array(field, _finite(x[where], _INFINITIES[0])) for n, x in values.items()}
+    with np.errstate(invalid="ignore"):
+        value = np.broadcast_to(formula(m, **literal).value, where.shape)
+    return ~np.asarray(elementwise(ARB.is_nan, value), dtype=bool) & m.placed
 
 
 def _at_ties(

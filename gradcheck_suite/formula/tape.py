@@ -18,6 +18,7 @@ from gradcheck_suite.formula.fields import UNDECIDED, Field
 
 Objects = npt.NDArray[Any]
 Pullback = Callable[[Objects], Objects]
+Axis = int | tuple[int, ...] | None
 
 _SERIALS = itertools.count()
 _LONG = 512

@@ -69,12 +69,19 @@ def limits(
 
 
 def directions(wrt: Sequence[str]) -> list[dict[str, int]]:
-    """Directions out of a tie: +-1 for one input; generic integer vectors and their opposites for several."""
+    """Directions out of a tie: +-1 for one input; generic integer vectors and their opposites for several.
+
+    Among them are all sign patterns of the first three inputs, for |x| sign(y) has another slope in each.
+    """
     if len(wrt) == 1:
         return [{wrt[0]: 1}, {wrt[0]: -1}]
     rng = np.random.RandomState(len(wrt))
     shape = (_DIRECTION_PAIRS, len(wrt))
-    generic = rng.randint(1, 998, shape) * rng.choice([-1, 1], shape)
+    signs = rng.choice([-1, 1], shape)
+    turns = np.arange(_DIRECTION_PAIRS)
+    for place, period in ((1, 1), (2, 2)):
+        signs[:, place : place + 1] = (signs[:, 0] * (-1) ** (turns // period))[:, np.newaxis]
+    generic = rng.randint(1, 998, shape) * signs
     return [{n: sign * int(d) for n, d in zip(wrt, row, strict=True)} for row in generic for sign in (1, -1)]
 
 
