@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
 from gradcheck_suite.errors import UsageError
 from gradcheck_suite.floats import FORMATS
-from gradcheck_suite.ops import custom
+from gradcheck_suite.ops import custom, mistakes
 from gradcheck_suite.ops.record import Op
 from gradcheck_suite.ops.reduced import samples_of
 from gradcheck_suite.options import DIRECTIONS, HALF_AN_ULP, USUAL_DIRECTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from gradcheck_suite.ops.record import Params, Sample
     from gradcheck_suite.ops.registry import Registry
@@ -90,7 +91,7 @@ class Registrar:
 
         Raises UsageError for what does not exist or cannot be meant.
         """
-        if not _NAME.fullmatch(name):
+        if not _NAME.fullmatch(str(name)) or name != str(name):
             raise UsageError(f"{name!r} cannot name an op; use letters, digits, '_', '.' and '-'")
         _callable(
             name,
@@ -112,8 +113,8 @@ class Registrar:
             fn=fn,
             like=like,
             gradient=gradient,
-            inputs=None if inputs is None else tuple(inputs),
-            outputs=tuple(outputs),
+            inputs=None if inputs is None else _names(name, "inputs", inputs),
+            outputs=_names(name, "outputs", outputs),
             variants=custom.grid(variants),
             adapter=adapter,
             inplace=inplace,
@@ -122,25 +123,27 @@ class Registrar:
                 "any_dtype": dtypes is None,
                 "dtypes": _known("dtype", dtypes, tuple(FORMATS)),
                 "directions": _known("direction", directions, DIRECTIONS, USUAL_DIRECTIONS),
-                "devices": tuple(devices),
+                "devices": _names(name, "devices", devices),
                 "max_ulp": _possible(name, max_ulp),
                 "against": against,
                 "against_factor": _positive(name, against_factor),
                 "out": out,
                 "source": custom.defined_at(fn, _FRAMES - 1),
                 **_given(
-                    domain=domain,
-                    landmarks=_constant(landmarks),
+                    domain=mistakes.mask_of(name, "domain", domain),
+                    landmarks=mistakes.numbers_of(name, "landmarks", _constant(name, landmarks)),
                     partners=partners,
-                    offsets=offsets,
-                    documented=documented,
+                    offsets=mistakes.numbers_of(name, "offsets", offsets),
+                    documented=mistakes.mask_of(name, "documented", documented),
                     documented_reason=documented_reason or None,
                     samples=samples,
-                    structural=tuple(structural) or None,
+                    structural=_names(name, "structural", structural) or None,
                     stable_form=stable_form,
                 ),
             },
         )
+        if like is not None and not isinstance(like, str):
+            raise UsageError(f"like= of {name} is the name of an op, such as 'gelu', but it is {like!r:.60}")
         if like is not None and formula is not None:
             raise UsageError(f"{name} is given both like= and a formula; leave one out")
         if like is not None:
@@ -171,9 +174,11 @@ class _Stated:
     params: Mapping[str, Any]
     options: Mapping[str, Any]
 
-    def common(self) -> dict[str, Any]:
+    def common(self, tensors: Sequence[str]) -> dict[str, Any]:
         """Fields of the record that do not depend on where the definition comes from."""
         inplace = None if isinstance(self.inplace, bool) else self.inplace
+        partners = self.options.get("partners")
+        stated = {} if partners is None else {"partners": mistakes.partners_of(self.name, partners, tensors)}
         return {
             "name": self.name,
             "callable_name": custom.name_of(self.fn),
@@ -182,6 +187,7 @@ class _Stated:
             "inplace": inplace,
             "twins": (),
             **self.options,
+            **stated,
         }
 
     def call(self, names: Sequence[str]) -> Callable[..., Any]:
@@ -216,7 +222,7 @@ def _borrowed(stated: _Stated, model: Op) -> Op:
         "stable_form": None,
         "covers": (),
         "code": stated.code(model.inputs),
-        **stated.common(),
+        **stated.common((*model.inputs, *model.extras)),
     }
     if "samples" in stated.options:
         samples = stated.options["samples"]
@@ -256,19 +262,21 @@ def _defined(stated: _Stated, formula: Callable[..., Any]) -> Op:
     _check_params(stated, custom.keyword_defaults(formula).keys(), f"the formula of {stated.name}")
     call = custom.in_order(stated.call(names), names)
     pointwise = "samples" not in stated.options and "reduction" not in defaults
-    definition = custom.explained(formula, f"the formula of {stated.name}", pointwise=pointwise)
+    definition = mistakes.explained(formula, f"the formula of {stated.name}", pointwise=pointwise)
     if stated.gradient is not None:
-        slopes = custom.explained(stated.gradient, f"the gradient formula of {stated.name}", pointwise=False)
+        slopes = mistakes.explained(
+            stated.gradient, f"the gradient formula of {stated.name}", pointwise=False
+        )
         definition = custom.straight_through(definition, slopes, inputs)
     variants = stated.variants or ({},)
     structural = tuple(stated.options.get("structural", ()))
     if stated.outputs:
         call, definition = (
             custom.output_of(call, stated.outputs),
-            custom.output_of(definition, stated.outputs),
+            custom.output_of(definition, stated.outputs, formula_of=stated.name),
         )
         variants = tuple({**v, custom.OUTPUT: output} for v in variants for output in stated.outputs)
-    fields = {**stated.common(), "structural": structural, "code": stated.code(names)}
+    fields = {**stated.common(names), "structural": structural, "code": stated.code(names)}
     pointwise = "samples" not in fields
     if pointwise and "reduction" in defaults:
         # Entry by entry where it is "none"; otherwise sums over the same tuples.
@@ -320,10 +328,23 @@ def _known(
     return names
 
 
-def _constant(landmarks: Any) -> Any:
+def _names(op: str, option: str, given: Any) -> tuple[str, ...]:
+    """Texts, of which one may stand alone."""
+    names = (given,) if isinstance(given, str) else tuple(given) if isinstance(given, Iterable) else None
+    if names is None or not all(isinstance(name, str) for name in names):
+        raise UsageError(f"{option}= of {op} must be a list of names, but it is {given!r:.60}")
+    return names
+
+
+def _constant(op: str, landmarks: Any) -> Any:
     if landmarks is None or callable(landmarks):
         return landmarks
-    points = tuple(float(point) for point in landmarks)
+    try:
+        points = tuple(float(point) for point in landmarks)
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"landmarks= of {op} must be numbers, such as [0.0], but it is {landmarks!r:.60}"
+        ) from None
     return lambda params: points
 
 
@@ -339,6 +360,8 @@ def _possible(name: str, max_ulp: float | None) -> float | None:
 
 
 def _positive(name: str, factor: float) -> float:
+    if not isinstance(factor, int | float):
+        raise UsageError(f"against_factor={factor!r} of {name} must be a number, such as 2")
     if not factor > 0:
         raise UsageError(f"against_factor={factor:g} of {name} must be positive, such as 2")
     return float(factor)

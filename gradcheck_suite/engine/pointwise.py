@@ -18,6 +18,7 @@ import numpy.typing as npt
 from gradcheck_suite.engine import against, calls
 from gradcheck_suite.engine.conditioning import excused, units
 from gradcheck_suite.engine.covers import MovedCovers, cover_for
+from gradcheck_suite.engine.entrywise import require_entrywise
 from gradcheck_suite.engine.joint import outside_jointly
 from gradcheck_suite.engine.judge import Verdicts, judge
 from gradcheck_suite.engine.kinks import with_kinks
@@ -115,6 +116,8 @@ class Subject:
         torch's ops state their kinks; a formula of somebody else's is asked for them.
         """
         sample = self._sample()
+        if self.op.custom and len(sample):
+            require_entrywise(self.op, self.formula, sample.values)
         if not self.op.custom or not len(sample) or (len(self.names) == 1 and self.fmt.bits == 16):
             return sample
         return with_kinks(sample, self.formula, self.fmt, self.inside)

@@ -32,6 +32,10 @@ _CLOSE = 2.0**20
 """Numbers so small that two of one binary64 approximation differ by far less than 1."""
 
 
+class Unsuited(Exception):
+    """An interpreter cannot evaluate a formula, which is none of the formula's fault."""
+
+
 class Context(Functions, Steps, Algorithms):
     """Functions over `Array`s of one field; records where a comparison was a tie or could not be decided.
 
@@ -87,12 +91,15 @@ class Context(Functions, Steps, Algorithms):
 
     # --- piecewise functions
 
-    def where(self, condition: Condition, a: Any, b: Any, *, smooth: bool = False) -> Array:
+    def where(self, condition: Any, a: Any, b: Any, *, smooth: bool = False) -> Array:
         """a where the condition holds, else b; the branch not taken contributes nothing, whatever its value.
 
         `smooth=True` states that both branches agree in value and derivative at the boundary, so equality there is no
-        tie.  Where a ball cannot decide, the result encloses both branches.
+        tie.  Where a ball cannot decide, the result encloses both branches. The condition is a comparison of
+        arrays, or plain booleans as for `select`.
         """
+        if not isinstance(condition, Condition):
+            return self.select(condition, a, b)
         a, b = self.const(a), self.const(b)
         f = self.field
         if not smooth:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from flint import arb
 
+from gradcheck_suite.formula.context import Unsuited
 from gradcheck_suite.formula.fields import ARB
 from gradcheck_suite.formula.jets import JetContext
 from gradcheck_suite.formula.tape import Array, objects
@@ -27,7 +28,7 @@ Part = tuple[int, float] | None
 _ZERO: Final[Part] = (0, -math.inf)
 
 
-class Unknown(Exception):
+class Unknown(Unsuited):
     """Nothing is known here: an undecided comparison, or a function that this arithmetic does not have."""
 
 

@@ -20,12 +20,12 @@ from typing import Any
 from flint import arb, arb_series
 from flint import ctx as _flint
 
-from gradcheck_suite.formula.context import Context
+from gradcheck_suite.formula.context import Context, Unsuited
 from gradcheck_suite.formula.fields import ARB, UNDECIDED
 from gradcheck_suite.formula.tape import Array
 
 
-class NoJet(Exception):
+class NoJet(Unsuited):
     """The formula uses something without Taylor arithmetic; its points are evaluated one by one."""
 
 
@@ -228,17 +228,29 @@ def _polygamma(order: int) -> Callable[[arb_series], arb_series]:
         if m == 0:
             # By the mean value theorem: flint gives up on wide balls.
             middle = a.mid()
-            found: arb = middle.digamma() + arb(2).zeta(a) * (a - middle)
+            found: arb = middle.digamma() + _zeta(2, a) * (a - middle)
             return found
         # m!/k!
         weight = arb(math.perm(m, order)) if order >= 0 else arb(1) / k
-        found = (-1) ** (m + 1) * weight * arb(m + 1).zeta(a)
+        found = (-1) ** (m + 1) * weight * _zeta(m + 1, a)
         return found
 
     def series(s: arb_series) -> arb_series:
         return _compose([arb(0), *(coefficient(s[0], k) for k in range(1, _flint.cap))], s)
 
     return series
+
+
+def _zeta(s: int, a: arb) -> arb:
+    """The Hurwitz zeta function of s > 1 over a ball, by its ends: it falls with a > 0.
+
+    For a wide ball flint takes its time, and finds nothing.
+    """
+    low, high = a.lower(), a.upper()
+    if not low > 0:
+        return arb("nan")
+    found: arb = arb(s).zeta(low).union(arb(s).zeta(high))
+    return found
 
 
 def _compose(outer: Sequence[arb], s: arb_series) -> arb_series:
@@ -273,7 +285,7 @@ _FUNCTIONS: dict[str, tuple[Callable[[Jet], Jet], Callable[[Jet], int]]] = {
     "cosh": (_cosh, _positive),
     "asinh": (_integrated(lambda s: (1 + s * s).rsqrt()), _same_sign),
     "acosh": (_integrated(lambda s: ((s - 1) * (s + 1)).rsqrt()), _no_sign),
-    "atanh": (_integrated(lambda s: 1 / ((1 - s) * (1 + s))), _same_sign),
+    "atanh": (_integrated(lambda s: _over(arb(1), (1 - s) * (1 + s))), _same_sign),
     "tanh": (_tanh, _same_sign),
     "sech2": (_sech2, _positive),
     "sigmoid": (_sigmoid, _positive),

@@ -79,7 +79,10 @@ class Condition:
         return Condition(~self.truth, self.tie, self.undecided)
 
     def __bool__(self) -> bool:
-        raise TypeError("a condition has one entry per element: use m.where(condition, a, b) instead of `if`")
+        raise TypeError(
+            "a condition has one entry per element: use m.where(condition, a, b) instead of `if`, m.maximum and "
+            "m.minimum instead of max and min, and & and | instead of `and` and `or`"
+        )
 
 
 class Array:
@@ -176,6 +179,31 @@ class Array:
             exponent >>= 1
         return result
 
+    # --- what numbers have and these do not
+
+    def __abs__(self) -> Array:
+        raise TypeError("abs(x): write m.abs(x)")
+
+    def __bool__(self) -> bool:
+        raise TypeError(
+            "an array of exact numbers is neither true nor false: compare it, in m.where(x > 0, a, b)"
+        )
+
+    def __float__(self) -> float:
+        raise TypeError("float(x): the numbers of a formula are exact; leave them as they are")
+
+    def __rpow__(self, base: Any) -> Array:
+        raise TypeError(f"{base!r} ** x: write m.exp(x * m.log({base!r})), m.exp2(x) or m.power({base!r}, x)")
+
+    def __mod__(self, other: Any) -> Array:
+        raise TypeError("x % y: write m.remainder(x, y) or m.fmod(x, y)")
+
+    def __floordiv__(self, other: Any) -> Array:
+        raise TypeError("x // y: write m.floor(x / y)")
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"exact numbers have no attribute {name!r}", name=name, obj=self)
+
     # --- comparisons
 
     def _compare(self, other: Any, strict: int, *, or_equal: bool) -> Condition:
@@ -197,7 +225,21 @@ class Array:
     def __le__(self, other: Any) -> Condition:
         return self._compare(other, -1, or_equal=True)
 
+    def __eq__(self, other: object) -> Condition:  # type: ignore[override]
+        o = self._lift(other)
+        sign = np.asarray(elementwise(self.field.compare, self.value, o.value), dtype=np.int8)
+        return Condition(sign == 0, (sign == 0) | (sign == UNDECIDED), sign == UNDECIDED)
+
+    def __ne__(self, other: object) -> Condition:  # type: ignore[override]
+        return ~(self == other)
+
+    __hash__ = object.__hash__
+
     # --- shape
+
+    @property
+    def T(self) -> Array:
+        return self.transpose()
 
     def __getitem__(self, index: Any) -> Array:
         def pull(g: Objects) -> Objects:
@@ -227,7 +269,9 @@ class Array:
 
 
 def constant(field: Field, value: Any) -> Array:
-    """Numbers (ints, binary64 floats, field scalars; nested or numpy) as an Array off the tape."""
+    """Numbers (ints, binary64 floats, field scalars; nested, numpy or tensors) as an Array off the tape."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu().double().numpy()
     if isinstance(value, np.ndarray):
         return Array(field, numbers(field, value))
     if isinstance(value, list | tuple):

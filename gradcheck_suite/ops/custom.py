@@ -15,9 +15,8 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from gradcheck_suite.errors import UsageError, suggest
+from gradcheck_suite.errors import UsageError
 from gradcheck_suite.floats import Format, round_to
-from gradcheck_suite.formula.context import Context
 from gradcheck_suite.loading import LOADED
 from gradcheck_suite.ops.declare import qualified_name
 from gradcheck_suite.ops.record import Op, Params, Sample, Source
@@ -30,7 +29,12 @@ OUTPUT: Final = "output"
 def positional_names(formula: Call) -> tuple[str, ...]:
     """The tensors that a formula takes: its positional parameters without default, after the context."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    parameters = inspect.signature(formula).parameters.values()
+    try:
+        parameters = inspect.signature(formula).parameters.values()
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"{name_of(formula)} cannot be a formula, for Python does not know its arguments; write formula(m, x, …)"
+        ) from None
     return tuple(p.name for p in parameters if p.kind in kinds and p.default is p.empty)[1:]
 
 
@@ -41,7 +45,7 @@ def keyword_defaults(formula: Call) -> dict[str, Any]:
     }
 
 
-def grid(variants: Iterable[Params] | Mapping[str, Sequence[Any]] | None) -> tuple[Params, ...] | None:
+def grid(variants: Any) -> tuple[Params, ...] | None:
     """Variants as a tuple; a mapping of names to values stands for all combinations."""
     if variants is None:
         return None
@@ -51,7 +55,15 @@ def grid(variants: Iterable[Params] | Mapping[str, Sequence[Any]] | None) -> tup
                 raise UsageError(f"variants= needs a list of values of {name!r}, such as [{values!r}]")
         products = itertools.product(*variants.values())
         return tuple(dict(zip(variants, values, strict=True)) for values in products)
-    return tuple(dict(variant) for variant in variants)
+    if isinstance(variants, str) or not isinstance(variants, Iterable):
+        raise UsageError(
+            f"variants={variants!r} must be a mapping of names to lists of values, or a list of mappings"
+        )
+    stated = tuple(variants)
+    for variant in stated:
+        if not isinstance(variant, Mapping):
+            raise UsageError(f"variants= holds {variant!r}, which is no mapping; write {{'alpha': 0.5}}")
+    return tuple(dict(variant) for variant in stated)
 
 
 def in_order(fn: Call, names: Sequence[str]) -> Call:
@@ -114,12 +126,14 @@ def naming(
     def named(params: Params, fmt: Format, *, budget: str, seed: int) -> Iterator[Sample]:
         try:
             drawn = iter(samples(params, fmt, budget=budget, seed=seed))
-        except TypeError as error:
+        except UsageError:
+            raise
+        except Exception as error:
             raise UsageError(
-                f"samples= of {op} fails: {error}; it is called as samples(params, fmt, budget=…, seed=…) and "
-                "yields gradcheck_suite.samples.Sample, as rows(dim=-1) does"
+                f"samples= of {op} fails: {type(error).__name__}: {error}; it is called as "
+                "samples(params, fmt, budget=…, seed=…) and yields gradcheck_suite.samples.Sample, as rows(dim=-1) does"
             ) from error
-        for sample in drawn:
+        for sample in _drawn(op, drawn):
             if not isinstance(sample, Sample):
                 raise UsageError(
                     f"samples= of {op} yields {type(sample).__name__}; yield gradcheck_suite.samples.Sample"
@@ -129,9 +143,23 @@ def naming(
     return named
 
 
+def _drawn(op: str, drawn: Iterator[Any]) -> Iterator[Any]:
+    try:
+        yield from drawn
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(f"samples= of {op} fails: {type(error).__name__}: {error}") from error
+
+
 def _named(op: str, sample: Sample, inputs: Sequence[str], extras: Sequence[str], fmt: Format) -> Sample:
-    given = {n: _of_format(x, fmt) for n, x in sample.inputs.items()}
-    further = {n: _of_format(x, fmt) if _is_real(x) else x for n, x in sample.extra.items()}
+    try:
+        given = {n: _of_format(x, fmt) for n, x in sample.inputs.items()}
+        further = {n: _of_format(x, fmt) if _is_real(x) else x for n, x in sample.extra.items()}
+    except (TypeError, ValueError, AttributeError) as error:
+        raise UsageError(
+            f"samples= of {op} holds no numbers: {error}; give arrays by the names of tensors"
+        ) from error
     if len(given) == len(inputs) == 1:
         given = {inputs[0]: next(iter(given.values()))}
     missing = [n for n in extras if n not in further]
@@ -205,15 +233,21 @@ def module_call(module: torch.nn.Module, names: Sequence[str]) -> Call:
     return call
 
 
-def output_of(function: Call, outputs: Sequence[str]) -> Call:
-    """A callable or formula of several outputs that returns the one which the parameter `output` names."""
+def output_of(function: Call, outputs: Sequence[str], *, formula_of: str = "") -> Call:
+    """A callable or formula of several outputs that returns the one which the parameter `output` names.
+
+    Where it returns another number of them, that is a mistake in the formula of `formula_of`, or else the op's.
+    """
 
     @functools.wraps(function)
     def chosen(*arguments: Any, **params: Any) -> Any:
         place = outputs.index(params.pop(OUTPUT))
         found = function(*arguments, **params)
         if not isinstance(found, tuple | list) or len(found) != len(outputs):
-            raise TypeError(f"{len(outputs)} outputs are registered, but it returns {_described(found)}")
+            told = f"{len(outputs)} outputs are registered, but"
+            if formula_of:
+                raise UsageError(f"{told} the formula of {formula_of} returns {_described(found)}")
+            raise TypeError(f"{told} it returns {_described(found)}")
         return found[place]
 
     return chosen
@@ -221,52 +255,6 @@ def output_of(function: Call, outputs: Sequence[str]) -> Call:
 
 def _described(found: Any) -> str:
     return f"{len(found)} of them" if isinstance(found, tuple | list) else f"one {type(found).__name__}"
-
-
-def explained(formula: Call, what: str, *, pointwise: bool) -> Call:
-    """A formula whose mistakes are one sentence: what it raises, and shapes that need samples.
-
-    `what` is how sentences call it. A pointwise one maps entries to entries.
-    """
-
-    @functools.wraps(formula)
-    def careful(m: Any, *tensors: Any, **params: Any) -> Any:
-        if type(m) is not Context:
-            # Interpreters over blocks of floats, and of growth, have exceptions of their own.
-            return formula(m, *tensors, **params)
-        try:
-            found = formula(m, *tensors, **params)
-            parts = [m.const(p) for p in (found if isinstance(found, tuple | list) else (found,))]
-            # Shapes of one entry: a formula may well be constant.
-            shapes = {p.shape for p in parts if p.size != 1 or p.shape != ()}
-        except UsageError:
-            raise
-        except Exception as error:
-            raise UsageError(f"{what} fails: {type(error).__name__}: {error}{_remedy(error)}") from error
-        if not pointwise:
-            return tuple(found) if isinstance(found, list) else found
-        whole = np.broadcast_shapes(*(t.shape for t in tensors if hasattr(t, "shape")))
-        if strange := [s for s in shapes if s != whole] or _summed(parts, whole):
-            raise UsageError(
-                f"{what} gives the shape {strange[0]} for inputs of shape {whole}: its entries depend on each other, "
-                "so state the calls to judge with samples=, such as gradcheck_suite.samples.rows(dim=-1)"
-            )
-        return tuple(found) if isinstance(found, list) else found
-
-    return careful
-
-
-def _summed(parts: Sequence[Any], whole: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """The empty shape of a number that was made of many."""
-    return [p.shape for p in parts if p.shape == () and whole != () and p.parents]
-
-
-def _remedy(error: Exception) -> str:
-    """The functions of the context that a misspelt one may have meant."""
-    names = [n for n in dir(Context) if not n.startswith("_")]
-    if isinstance(error, AttributeError) and isinstance(error.obj, Context) and error.name:
-        return f"; {suggest(error.name, names)}"
-    return ""
 
 
 def check_mode(op: str, fn: Call) -> None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # On a report: why custom ops ran without a process of their own.
 _UNPROTECTED: Final = "gradcheck_unprotected"
+# On a report: the mistake of the user, such as one in a formula, over which its case could not be judged.
+_MISTAKE: Final = "gradcheck_mistake"
 
 
 @contextmanager
@@ -53,6 +55,7 @@ class GradcheckSession:
         self.document: Document | None = None
         self.unfinished = False
         self.trouble: str | None = None
+        self.mistakes: list[str] = []
         self.runner: Runner | None = None
         self.notes: list[str] = []
         self.unprotected = ""
@@ -147,6 +150,8 @@ class GradcheckSession:
             attach(report, item, with_pictures=self.settings.pictures)
             if self.runner is not None and self.runner.unprotected:
                 vars(report)[_UNPROTECTED] = self.runner.unprotected
+            if call.excinfo is not None and isinstance(call.excinfo.value, UsageError):
+                vars(report)[_MISTAKE] = str(call.excinfo.value)
         return report
 
     @pytest.hookimpl(tryfirst=True)
@@ -163,11 +168,15 @@ class GradcheckSession:
             self.results[case_id] = found
         if _UNPROTECTED in vars(report):
             self.unprotected = str(vars(report)[_UNPROTECTED])
+        if _MISTAKE in vars(report):
+            self.mistakes.append(str(vars(report)[_MISTAKE]))
         # Neither a crashed worker nor an error of ours leaves results behind; the baseline's item has none.
         self.unfinished |= report.failed and case_id not in self.results and case_id != BASELINE
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         self._close_runner()
+        if self.mistakes and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
         if self.is_worker or not self.results:
             return
         stopped = exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
@@ -213,6 +222,7 @@ class GradcheckSession:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self.document is None:
+            self._tell_mistakes(terminalreporter)
             return
         from gradcheck_suite.outputs import index_of, on_github, tell_github
         from gradcheck_suite.reporters.terminal import render_terminal
@@ -227,6 +237,12 @@ class GradcheckSession:
             terminalreporter.write(tell_github(self.document))
         if self.trouble:
             terminalreporter.line(f"ERROR: {self.trouble}", red=True)
+        self._tell_mistakes(terminalreporter)
+
+    def _tell_mistakes(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Each mistake once, however many cases it keeps from being judged."""
+        for mistake in dict.fromkeys(self.mistakes):
+            terminalreporter.line(f"ERROR: {mistake}", red=True)
 
     def _writes_files(self) -> bool:
         return self.settings.json is not None or self.settings.report is not None

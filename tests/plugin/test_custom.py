@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 OPS = """
@@ -97,3 +99,35 @@ def test_a_library_ships_its_registrations(project: pytest.Pytester) -> None:
     result = project.runpytest_subprocess(*RUN)
     result.assert_outcomes(passed=1)
     assert "unprotected" not in result.stdout.str()
+
+
+MISTAKEN = """
+import math
+import torch
+
+def pytest_gradcheck_register(register):
+    options = {"dtypes": ["float32"], "directions": ["forward", "backward"]}
+    register("mistaken", torch.tanh, formula=lambda m, x: math.tanh(x), **options)
+    register("right", torch.relu, like="relu", **options)
+"""
+
+
+@pytest.mark.parametrize("spread", [(), ("-n2",), ("--gradcheck-in-process",)])
+def test_a_mistake_in_a_formula_is_a_usage_error_and_costs_its_cases_alone(
+    pytester: pytest.Pytester, spread: tuple[str, ...]
+) -> None:
+    pytester.makeconftest(MISTAKEN)
+    result = pytester.runpytest_subprocess(*RUN, *spread, "--gradcheck-json=out.json")
+    result.assert_outcomes(passed=2, failed=2)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    text = result.stdout.str()
+    told = [
+        line
+        for line in text.splitlines()
+        if line.startswith("ERROR: the formula of mistaken calls math.tanh")
+    ]
+    assert len(told) == 1
+    assert told[0].endswith("write m.tanh")
+    assert "Traceback" not in text
+    kept = json.loads((pytester.path / "out.json").read_text())
+    assert [r["op"] for r in kept["results"]] == ["right", "right"]
