@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from math import nan
 from typing import Any, Final
 
 import torch
@@ -66,6 +67,9 @@ def expanded(op: Op, paths: Sequence[str]) -> list[str]:
     wanted: list[str] = []
     for path in paths:
         wanted += [p for p in PATHS if p not in (EVERY_PATH, "compile")] if path == EVERY_PATH else [path]
+    if not op.pointwise and set(USUAL_PATHS) <= set(wanted):
+        # Where entries depend on each other, kernels for images differ by layout, and few samples are images.
+        wanted.append("channels_last")
     named: list[str] = []
     for path in wanted:
         named += [TWIN + qualified_name(twin) for twin in op.twins] if path == "twins" else [path]
@@ -101,7 +105,8 @@ def _out(op: Op) -> Form:
     if op.out is None:
         raise Unsupported("no out= form")
     form = op.out
-    return lambda *tensors, **params: form(*tensors, **params, out=torch.empty_like(tensors[0]))
+    # Without contiguous dimensions and full of NaN: a kernel that writes elsewhere, or nothing, shows.
+    return lambda *tensors, **params: form(*tensors, **params, out=apart(torch.full_like(tensors[0], nan)))
 
 
 def _module(op: Op) -> Form:

@@ -216,7 +216,8 @@ def _call(shown: Shown, names: list[str]) -> str:
         return _inplace(op, [f"{first}.clone()", *arguments[1:]])
     if path == "out":
         assert op.out is not None
-        return f"{qualified_name(op.out)}({', '.join([*arguments, f'out=torch.empty_like({first})'])})"
+        result = f'out=torch.full((*{first}.shape, 2), float("nan"), dtype={first}.dtype)[..., 0]'
+        return f"{qualified_name(op.out)}({', '.join([*arguments, result])})"
     call = f"{name}({', '.join(arguments)})"
     if path == "vmap":
         return f"torch.vmap(lambda {', '.join(names)}: {call})({', '.join(names)})"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -106,7 +106,7 @@ class RowRunner:
     def result(self, started: float) -> Result:
         """The finished result."""
         try:
-            raised = self._raises()
+            raised = self._raises(range(len(self.subject.samples)))
             main = self.subject.judged(self.column)
         except Unsupported as error:
             return self._bare("unsupported", str(error), (), started)
@@ -124,16 +124,22 @@ class RowRunner:
 
     # --- findings
 
-    def _raises(self) -> list[Finding]:
+    def _raises(self, which: Iterable[int], path: str = "vector") -> list[Finding]:
         """One finding for each message that torch raises with, on the first sample that shows it."""
         found: dict[str, Finding] = {}
-        for k, sample in enumerate(self.subject.samples):
-            try:
-                self.subject.called(k)
-            except Raised as error:
-                if str(error) not in found:
-                    found[str(error)] = self._raised(str(error), "vector", sample)
+        for k in which:
+            message = self._message_of(k, path)
+            if message and message not in found and (path == "vector" or not self._message_of(k, "vector")):
+                found[message] = self._raised(message, path, self.subject.samples[k])
         return list(found.values())
+
+    def _message_of(self, k: int, path: str) -> str:
+        """What torch raises with; nothing where it does not."""
+        try:
+            self.subject.called(k, path)
+        except Raised as error:
+            return str(error)
+        return ""
 
     def _raised(self, message: str, path: str, sample: Sample | None) -> Finding:
         where = f" for {sample.label}" if sample else ""
@@ -420,17 +426,19 @@ class RowRunner:
 
     def _path_findings(self, main: RowJudged, path: str) -> list[Finding]:
         """What only another path shows, such as tensors without contiguous dimensions."""
+        if path == "out" and self.column != "value":
+            # Autograd does not go through results that are written elsewhere.
+            return []
         try:
+            raised = self._raises(map(int, self.subject.on_path(path)), path)
             judged = self.subject.judged_again(main, path)
         except Unsupported:
             return []
-        except Raised as error:
-            return [self._raised(str(error), path, None)]
         before = main.verdicts.take(np.flatnonzero(np.isin(main.owner, judged.owner)))
         fresh = (judged.verdicts.kind > 0) & (
             (before.kind == 0) | (judged.verdicts.severity < before.severity)
         )
-        return self._findings(judged, fresh)
+        return [*raised, *self._findings(judged, fresh)]
 
     # --- the result
 

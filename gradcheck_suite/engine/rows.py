@@ -239,7 +239,9 @@ class RowSubject:
             self.variant,
             self.samples[k],
             dtype=self.dtype,
-            order=min(self.order if cotangent == "mixed" else 1, self.samples[k].order),
+            order=0
+            if path == "out"
+            else min(self.order if cotangent == "mixed" else 1, self.samples[k].order),
             cotangent=self.pattern(cotangent),
             direction=cotangents.direction,
             path=path,

@@ -161,6 +161,7 @@ def celu(m: Context, x: Array, *, alpha: Any = 1.0) -> Array:
 @activation(
     F.gelu,
     module=nn.GELU,
+    out=F.gelu,
     variants=[{"approximate": "tanh"}],
     stable_form="input * (torch.special.erfc(-input * 0.5**0.5) / 2)",
 )

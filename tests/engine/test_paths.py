@@ -103,6 +103,16 @@ def test_other_forms_are_called(path: str, options: dict[str, Any]) -> None:
     assert "underflow" in {f.kind for f in found}
 
 
+@pytest.mark.parametrize("written", [lambda y, out: out.contiguous().copy_(y), lambda y, out: None])
+def test_a_result_that_is_not_written_where_it_was_asked_for_is_found(written: Any) -> None:
+    def elsewhere(x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+        written(bend(x), out)
+        return out
+
+    (finding,) = serious(run(toy(bend, out=elsewhere), "float32", "forward"))
+    assert (finding.path, finding.kind, finding.severity) == ("out", "nan", "critical")
+
+
 def wrong_twin(x: torch.Tensor) -> torch.Tensor:
     return bend(x) * 0
 
@@ -210,6 +220,17 @@ def test_all_stands_for_every_path_but_compile() -> None:
     assert set(USUAL_PATHS) < set(PATHS)
 
 
+def images(*where: float) -> Any:
+    """Samples that are images of four channels."""
+
+    def samples(params: Any, fmt: Any, *, budget: str, seed: int) -> Any:
+        for at in where:
+            image = np.arange(1.0, 49.0).reshape(1, 4, 3, 4) + at
+            yield Sample(inputs={"input": image}, label=f"image {at:g}", probe="draw", at=at)
+
+    return samples
+
+
 @pytest.mark.parametrize(
     ("path", "call"),
     [
@@ -220,15 +241,10 @@ def test_all_stands_for_every_path_but_compile() -> None:
 )
 def test_whole_samples_are_compared_on_their_paths(path: str, call: Any) -> None:
     """An op that is judged sample by sample: images for the layout, and other forms."""
-
-    def images(params: Any, fmt: Any, *, budget: str, seed: int) -> Any:
-        image = np.arange(1.0, 49.0).reshape(1, 4, 3, 4)
-        yield Sample(inputs={"input": image}, label="an image", probe="draw", at=0.0)
-
     op = toy(
         call,
         pointwise=False,
-        samples=images,
+        samples=images(0.0),
         module=lambda: lambda x: bend(x) * 0,
         twins=(wrong_twin,) if path == "twins" else (),
     )
@@ -237,6 +253,31 @@ def test_whole_samples_are_compared_on_their_paths(path: str, call: Any) -> None
     for f in found:
         if path != "module":
             check(f, toy=call, tests=sys.modules["tests"])
+
+
+def refusing(x: torch.Tensor) -> torch.Tensor:
+    if not x.is_contiguous():
+        raise RuntimeError("input must be contiguous")
+    return bend(x)
+
+
+def test_ops_of_whole_samples_are_called_with_channels_last_unasked() -> None:
+    op = toy(refusing, pointwise=False, samples=images(0.0, 1.0))
+    found = serious(run(op, "float32", "forward"))
+    assert {(f.kind, f.path) for f in found} == {("raises", "strided"), ("raises", "channels_last")}
+    assert all("input must be contiguous" in f.message and "image 0" in f.message for f in found)
+    assert "channels_last" not in paths.expanded(op, ("vector", "strided"))
+    assert "channels_last" not in paths.expanded(registry().get("sigmoid"), USUAL_PATHS)
+
+
+def test_what_raises_on_the_vector_path_alike_is_said_once() -> None:
+    def refuses(x: torch.Tensor) -> torch.Tensor:
+        if x.max() == 48:
+            raise ValueError("an image of 48")
+        return bend(x)
+
+    (found,) = serious(run(toy(refuses, pointwise=False, samples=images(0.0, 1.0)), "float32", "forward"))
+    assert (found.kind, found.path) == ("raises", "vector")
 
 
 def test_one_element_and_tails_give_the_points_in_order() -> None:

@@ -67,7 +67,7 @@ def test_labels_read_well() -> None:
     assert softplus.callable_name == "torch.nn.functional.softplus"
 
 
-WITH_OUT = ("threshold", "sigmoid", "logsigmoid", "tanh", "softplus", "softshrink", "hardshrink")
+WITH_OUT = ("threshold", "gelu", "sigmoid", "logsigmoid", "tanh", "softplus", "softshrink", "hardshrink")
 
 
 def test_every_out_form_of_torch_is_a_form_of_its_op() -> None:
