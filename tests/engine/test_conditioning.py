@@ -11,8 +11,11 @@ from gradcheck_suite.engine.conditioning import excused, units
 from gradcheck_suite.engine.covers import MovedCovers, cover_for
 from gradcheck_suite.engine.judge import REASONS, SEVERITIES
 from gradcheck_suite.engine.pointwise import Subject
+from gradcheck_suite.floats import format_of, round_exact, round_to
+from gradcheck_suite.formula.balls import arb
 from gradcheck_suite.formula.context import Context
-from gradcheck_suite.formula.points import bind
+from gradcheck_suite.formula.evaluate import Formula, enclose, to_exact
+from gradcheck_suite.formula.points import bind, exact_points
 from gradcheck_suite.formula.tape import Array
 from gradcheck_suite.ops.registry import registry
 from gradcheck_suite.ops.variants import at_variant
@@ -208,3 +211,44 @@ def test_zero_in_a_steep_tail_is_lost_and_not_ill_conditioned(dtype: str) -> Non
     lo, hi = float.fromhex(str(lost[0].lo)), float.fromhex(str(lost[0].hi))
     assert -9 < lo < -8.9
     assert -6.1 < hi < -6
+
+
+def _steep(m: Context, x: Array) -> Array:
+    return m.exp(-x * x) * m.erfc(x)
+
+
+def _joined(m: Context, x: Array) -> Array:
+    return m.where(x < 1, m.log_ndtr(x), m.log_ndtr(1) + (x - 1) * m.log_ndtr(x), smooth=True)
+
+
+@pytest.mark.parametrize("formula", [cancelling, _steep, _joined], ids=["cancelling", "steep", "joined"])
+@pytest.mark.parametrize(("column", "order"), [("value", 0), ("d:x", 1), ("dd:x", 2)])
+@pytest.mark.parametrize("name", ["bfloat16", "float32", "float64"])
+def test_what_a_move_leads_to_is_always_excused(formula: Formula, column: str, order: int, name: str) -> None:
+    """The enclosure of all moves lets go of nothing that one of them shows, down to the smallest floats."""
+    fmt = format_of(name)
+    tiny, least = fmt.smallest_normal, fmt.smallest_subnormal
+    x = round_to(
+        np.array([-3.3, -1.0, -0.1, 0.37, 0.99, 1.0, 1.01, 2.9, tiny, 7 * tiny, 3 * least, least]), fmt
+    )
+    wrt = ("x",) if order else ()
+    exact = exact_points(formula, {"x": x}, fmt, wrt=wrt, order=order).columns[column]
+    for units_moved in (-8, 8):
+        step = np.where(np.abs(x) < tiny, units_moved * least / 2, 0.0)
+        numbers = [
+            arb(float(v)) * (1 + arb(units_moved if not s else 0) / 2**fmt.precision) + arb(float(s))
+            for v, s in zip(x, step, strict=True)
+        ]
+        moved = enclose(formula, {"x": np.array(numbers, dtype=object)}, fmt, wrt=wrt, order=order)
+        got = round_exact(to_exact(moved.columns[column], fmt, moved.settled[column]), fmt)
+        inside = excused(formula, {}, {"x": x}, got, (exact, exact), fmt, column=column, wrt=wrt, order=order)
+        assert np.all(inside | np.isnan(got)), x[~inside]
+
+
+def test_what_no_move_leads_to_is_not_excused() -> None:
+    fmt = format_of("float32")
+    x = round_to(np.linspace(-4.0, 4.0, 41), fmt)
+    exact = exact_points(_steep, {"x": x}, fmt, wrt=(), order=0).columns["value"]
+    got = round_to(exact.to_float64() * 1.001, fmt)
+    inside = excused(_steep, {}, {"x": x}, got, (exact, exact), fmt, column="value", wrt=(), order=0)
+    assert not inside.any()
