@@ -50,16 +50,25 @@ class Boundary:
         return abs(self.outer - self.inner)
 
     @property
+    def near(self) -> bool:
+        """Whether the end is known as closely as it can be."""
+        return self.gap <= (self.coarse if self.mixed else 1)
+
+    @property
     def exact(self) -> bool:
         """Whether the class ends here, cleanly, between two adjacent floats."""
         return self.gap <= 1 and self.settled and not self.mixed
 
     def between(self, ways: int) -> list[int]:
-        """Floats to try next, evenly spaced, from the member outwards; none where the end is near enough."""
-        if self.mixed and self.gap <= self.coarse:
+        """Floats to try next, evenly spaced, from the member outwards; none where the end is near enough.
+
+        Two classes that adjoin have one gap between them, where both ask for the same floats.
+        """
+        if self.near:
             return []
         ways = min(_GRADUAL_WAYS if self.gradual or self.mixed else ways, self.gap - 1)
-        return [self.inner + self.outward * (self.gap * i // (ways + 1)) for i in range(1, ways + 1)]
+        rising = [min(self.inner, self.outer) + self.gap * i // (ways + 1) for i in range(1, ways + 1)]
+        return rising[:: self.outward]
 
     def narrow(self, tried: Sequence[int], member: Sequence[bool]) -> None:
         """Keep the outermost member of the floats tried (in outward order), and the float after it."""
@@ -122,8 +131,10 @@ class Exhausted(Exception):
 
 
 def _narrow(boundaries: Sequence[Boundary], ask: Ask, ways: int | None) -> None:
-    ways = ways or (_FEW_WAYS if len(boundaries) <= _FEW else _CLEAN_WAYS)
-    while wide := [(b, tried) for b in boundaries if b.gap > 1 and (tried := b.between(ways))]:
+    while far := [b for b in boundaries if not b.near]:
+        gaps = {(b.profile, min(b.inner, b.outer), b.gap) for b in far}
+        several = ways or (_FEW_WAYS if len(gaps) <= _FEW else _CLEAN_WAYS)
+        wide = [(b, b.between(several)) for b in far]
         answers = iter(ask([(b, ordinal) for b, tried in wide for ordinal in tried]))
         for b, tried in wide:
             b.narrow(tried, [next(answers) for _ in tried])
