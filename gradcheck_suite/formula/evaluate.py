@@ -197,7 +197,8 @@ def enclose(
         open_points = open_points[~good]
         if not len(open_points) or bits >= PRECISION_CAP:
             return Enclosures(columns, settled, tie, clamped)
-        bits *= 2
+        # What twice the digits do not settle has mostly cancelled by far: bits are cheaper than rounds.
+        bits = min(bits * (2 if bits == start_precision(fmt) else 4), PRECISION_CAP)
 
 
 def _no_number(column: Objects) -> Bools:
