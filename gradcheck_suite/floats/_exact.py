@@ -21,7 +21,7 @@ _LOW_MASK: Final = (1 << 53) - 1
 _EXPONENT_LIMIT: Final = 1 << 60
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Exact:
     """An array of real numbers, each lying within `rad * 2^exp` of `(hi + lo) * 2^exp`.
 
@@ -30,6 +30,7 @@ class Exact:
     hi = +-inf stands for an infinite value, hi = nan for an undefined one (lo and rad are then 0).
 
     A pair without the exponent would not do: for float64 lo underflows, and values past the range vanish.
+    It is never changed, but not declared frozen: making one would then take as long as computing with it.
     """
 
     hi: Floats
@@ -160,7 +161,9 @@ def _halves(x: Floats) -> tuple[Floats, Floats]:
 
 
 def _radii(rad: ArrayLike, like: Floats) -> Floats:
-    return np.array(np.broadcast_to(np.asarray(rad, dtype=np.float64), like.shape))
+    radii = np.empty_like(like)
+    radii[...] = rad
+    return radii
 
 
 def _as_ints(numbers: Sequence[Any]) -> Sequence[int]:

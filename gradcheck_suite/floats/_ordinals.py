@@ -56,8 +56,8 @@ def round_to(values: ArrayLike, fmt: Format) -> Floats:
     ulp = pow2(between(binade(floats), fmt.emin, fmt.emax) - (fmt.precision - 1))
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         rounded = np.asarray(np.rint(floats / ulp) * ulp)
-        rounded = np.where(np.abs(rounded) > fmt.max, np.copysign(np.inf, floats), rounded)
-    return rounded
+        past = np.abs(rounded) > fmt.max
+    return np.where(past, np.copysign(np.inf, floats), rounded) if past.any() else rounded
 
 
 def all_values(fmt: Format) -> Floats:

@@ -97,11 +97,11 @@ def _pass(
     variables = {n: (Variable if n in wrt else Array)(field, x) for n, x in inputs.items()}
     value = formula(m, **variables)
     shape = next(iter(inputs.values())).shape
-    columns = {"value": np.broadcast_to(value.value, shape)}
+    columns = {"value": _of_shape(value.value, shape)}
     if wrt:
         one = np.full(value.shape, field.one, dtype=object)
         grads = gradient(value, one, [variables[n] for n in wrt])  # type: ignore[misc]  # those in wrt are Variables
-        columns |= {f"d:{n}": np.broadcast_to(g, shape) for n, g in zip(wrt, grads, strict=True)}
+        columns |= {f"d:{n}": _of_shape(g, shape) for n, g in zip(wrt, grads, strict=True)}
     return columns, m
 
 
@@ -153,8 +153,12 @@ def _masks(m: Context, shape: tuple[int, ...]) -> Masks:
 def _mask(masks: Sequence[Any], shape: tuple[int, ...]) -> Bools:
     tie = np.zeros(shape, dtype=bool)
     for mask in masks:
-        tie |= np.broadcast_to(mask, shape)
+        tie |= mask
     return tie
+
+
+def _of_shape(column: Objects, shape: tuple[int, ...]) -> Objects:
+    return column if column.shape == shape else np.broadcast_to(column, shape)
 
 
 def enclose(
