@@ -48,7 +48,14 @@ def maxima(op: str, dtype: str, *, jobs: int = 1) -> list[Maximum]:
     """The largest errors of an op's value and gradient, each as a pair of the error in ULP and the input."""
     plan = sweep.Plan(op=op, dtype=dtype, directions=DIRECTIONS)
     other = sweep.Plan(
-        op=op, dtype=dtype, directions=DIRECTIONS, task=3 << 20, chunk=3 << 13, degree=8, kernel="numpy"
+        op=op,
+        dtype=dtype,
+        directions=DIRECTIONS,
+        task=3 << 20,
+        batch=3 << 15,
+        chunk=3 << 13,
+        degree=8,
+        kernel="numpy",
     )
     pairs = zip(DIRECTIONS, _swept(plan, jobs), _swept(other, jobs), strict=True)
     return [Maximum(direction=d, swept=a, again=b, plainly=_around(op, dtype, d, a[1])) for d, a, b in pairs]
