@@ -11,6 +11,7 @@ import numpy.typing as npt
 from gradcheck_suite.engine.paths import TWIN, module_options
 from gradcheck_suite.floats import hex_of
 from gradcheck_suite.ops.custom import import_lines
+from gradcheck_suite.ops.declare import qualified_name
 from gradcheck_suite.ops.record import Op, Sample
 
 Floats = npt.NDArray[np.float64]
@@ -193,9 +194,17 @@ def _call(op: Op, variant: Mapping[str, Any], sample: Sample, dtype: str, path: 
     name = path.removeprefix(TWIN) if path.startswith(TWIN) else op.callable_name
     if path == "module":
         return _module_call(op, sample, extras, options)
+    if path == "out" and op.out is not None:
+        written_to = f"out={unwritten(next(iter(sample.inputs)))}"
+        return f"y = {qualified_name(op.out)}({', '.join([*inputs, *rest, *named, written_to])})"
     if name.rpartition(".")[2][:1].isupper():
         return f"y = {name}({', '.join(named)})({', '.join([*inputs, *rest])})"
     return f"y = {name}({', '.join([*inputs, *rest, *named])})"
+
+
+def unwritten(like: str) -> str:
+    """A result tensor for the path `out`, as long as another one."""
+    return f'torch.full((*{like}.shape, 2), float("nan"), dtype={like}.dtype)[..., 0]'
 
 
 def _module_call(op: Op, sample: Sample, extras: Mapping[str, str], options: Mapping[str, str]) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck_suite.engine import paths
+from gradcheck_suite.engine.arguments import unwritten
 from gradcheck_suite.engine.calls import MIXED
 from gradcheck_suite.engine.refusals import Raised, Unsupported
 from gradcheck_suite.floats import hex_of
@@ -216,8 +217,7 @@ def _call(shown: Shown, names: list[str]) -> str:
         return _inplace(op, [f"{first}.clone()", *arguments[1:]])
     if path == "out":
         assert op.out is not None
-        result = f'out=torch.full((*{first}.shape, 2), float("nan"), dtype={first}.dtype)[..., 0]'
-        return f"{qualified_name(op.out)}({', '.join([*arguments, result])})"
+        return f"{qualified_name(op.out)}({', '.join([*arguments, f'out={unwritten(first)}'])})"
     call = f"{name}({', '.join(arguments)})"
     if path == "vmap":
         return f"torch.vmap(lambda {', '.join(names)}: {call})({', '.join(names)})"

@@ -38,6 +38,7 @@ from gradcheck_suite.results import Finding, Result, Witness, Worst
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Shapes = tuple[tuple[int, ...], ...]
 
 _AUDITED = 2
 _AUDIT_ENTRIES = 24
@@ -130,7 +131,7 @@ class RowRunner:
         for k in which:
             message = self._message_of(k, path)
             if message and message not in found and (path == "vector" or not self._message_of(k, "vector")):
-                found[message] = self._raised(message, path, self.subject.samples[k])
+                found[message] = self._raised(message, path, k)
         return list(found.values())
 
     def _message_of(self, k: int, path: str) -> str:
@@ -141,13 +142,24 @@ class RowRunner:
             return str(error)
         return ""
 
-    def _raised(self, message: str, path: str, sample: Sample | None) -> Finding:
-        where = f" for {sample.label}" if sample else ""
+    def _raised(self, message: str, path: str, k: int | None) -> Finding:
+        where = f" for {self.subject.samples[k].label}" if k is not None else ""
         called = f"{self.label} {self.case.dtype} {self.case.direction}"
-        text = f"{called} raises on the {path} path{where}: {message}"
         return Finding(
-            id=f"{self.id}::raises.{path}", kind="raises", severity="critical", path=path, message=text
+            id=f"{self.id}::raises.{path}",
+            kind="raises",
+            severity="critical",
+            path=path,
+            message=f"{called} raises on the {path} path{where}: {message}",
+            reproducer="" if k is None or path == "vector" else self._raising(k, path),
         )
+
+    def _raising(self, k: int, path: str) -> str:
+        """Python that raises, as the vector path does not."""
+        shapes = self.subject.called(k).shapes
+        of = [np.shape(self.subject.samples[k].inputs[self.wrt])] if self.wrt is not None else shapes
+        flat = len(shapes) > 1 and self.wrt is None
+        return self._code(k, path, "mixed", shapes, (0,) if flat else (0,) * len(of[0]), "not an exception")
 
     def _dtype_findings(self, main: RowJudged) -> list[Finding]:
         got = self.subject.called(int(main.owner[0])).dtypes[self.column]
@@ -328,7 +340,10 @@ class RowRunner:
     def cotangent(self, judged: RowJudged, i: int) -> Floats:
         """The cotangent under which an entry was computed, in the shape of the output where there is one."""
         shapes = self.subject.called(int(judged.owner[i]), judged.path, judged.cotangent).shapes
-        flat = self.subject.pattern(judged.cotangent)(sum(int(np.prod(s)) for s in shapes))
+        return self._seed(shapes, judged.cotangent)
+
+    def _seed(self, shapes: Shapes, cotangent: str) -> Floats:
+        flat = self.subject.pattern(cotangent)(sum(int(np.prod(s)) for s in shapes))
         return flat.reshape(shapes[0]) if len(shapes) == 1 else flat
 
     def _confirm(self, judged: RowJudged, i: int) -> tuple[str, str | None]:
@@ -361,9 +376,15 @@ class RowRunner:
 
     def _reproducer(self, judged: RowJudged, i: int, exact: str) -> str:
         k = int(judged.owner[i])
+        shapes = self.subject.called(k, judged.path, judged.cotangent).shapes
+        flat = len(shapes) > 1 and self.wrt is None
+        index = (int(judged.entry[i]),) if flat else self.index(judged, i)
+        return self._code(k, judged.path, judged.cotangent, shapes, index, exact)
+
+    def _code(
+        self, k: int, path: str, cotangent: str, shapes: Shapes, index: tuple[int, ...], exact: str
+    ) -> str:
         sample = self.subject.samples[k]
-        outputs = len(self.subject.called(k, judged.path, judged.cotangent).shapes)
-        flat = outputs > 1 and self.wrt is None
         return reproducer(
             self.case.op,
             self.case.variant,
@@ -371,14 +392,14 @@ class RowRunner:
             dtype=self.case.dtype,
             direction=self.case.direction,
             wrt=self.wrt,
-            index=(int(judged.entry[i]),) if flat else self.index(judged, i),
-            cotangent=self.cotangent(judged, i),
-            outputs=outputs,
+            index=index,
+            cotangent=self._seed(shapes, cotangent),
+            outputs=len(shapes),
             tangents={
                 n: cotangents.direction(np.size(x)).reshape(np.shape(x)) for n, x in sample.inputs.items()
             },
             exact=exact,
-            path=judged.path,
+            path=path,
         )
 
     def _tie_record(self, main: RowJudged) -> list[Finding]:

@@ -103,6 +103,10 @@ def test_other_forms_are_called(path: str, options: dict[str, Any]) -> None:
     assert "underflow" in {f.kind for f in found}
 
 
+def wrong_result(x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+    return torch.mul(x, 0, out=out)
+
+
 @pytest.mark.parametrize("written", [lambda y, out: out.contiguous().copy_(y), lambda y, out: None])
 def test_a_result_that_is_not_written_where_it_was_asked_for_is_found(written: Any) -> None:
     def elsewhere(x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
@@ -237,6 +241,7 @@ def images(*where: float) -> Any:
         ("channels_last", lambda x: bend(x) * 0 if not x.is_contiguous() else bend(x)),
         ("module", bend),
         ("twins", bend),
+        ("out", bend),
     ],
 )
 def test_whole_samples_are_compared_on_their_paths(path: str, call: Any) -> None:
@@ -247,6 +252,7 @@ def test_whole_samples_are_compared_on_their_paths(path: str, call: Any) -> None
         samples=images(0.0),
         module=lambda: lambda x: bend(x) * 0,
         twins=(wrong_twin,) if path == "twins" else (),
+        out=wrong_result,
     )
     found = serious(run(op, "float32", "forward", paths=("vector", path)))
     assert {f.path.partition(":")[0] for f in found} == {"twin" if path == "twins" else path}
@@ -266,6 +272,9 @@ def test_ops_of_whole_samples_are_called_with_channels_last_unasked() -> None:
     found = serious(run(op, "float32", "forward"))
     assert {(f.kind, f.path) for f in found} == {("raises", "strided"), ("raises", "channels_last")}
     assert all("input must be contiguous" in f.message and "image 0" in f.message for f in found)
+    for f in found:
+        with pytest.raises(RuntimeError, match="input must be contiguous"):
+            exec(f.reproducer, {"toy": refusing})
     assert "channels_last" not in paths.expanded(op, ("vector", "strided"))
     assert "channels_last" not in paths.expanded(registry().get("sigmoid"), USUAL_PATHS)
 
