@@ -24,7 +24,7 @@ import numpy.typing as npt
 from gradcheck_suite.floats import Exact, Format, round_exact
 from gradcheck_suite.formula.balls import arb
 from gradcheck_suite.formula.context import Context
-from gradcheck_suite.formula.evaluate import Formula, enclose, to_exact
+from gradcheck_suite.formula.evaluate import Formula, derivatives, enclose, to_exact
 from gradcheck_suite.formula.fields import ARB
 from gradcheck_suite.formula.tape import Array, Objects, constant, elementwise
 from gradcheck_suite.formula.ties import hull, joint, limits
@@ -39,6 +39,7 @@ _INFINITIES = (2000, 5000)
 _PROBES = (-700.25, -1.5, -0.25, 0.375, 2.5, 650.75)
 # Powers of two are integers, multiples of each other and ends of periods; so much beside one is no such number.
 _FRACTION = (3, -3)
+_LITERAL_BITS = 256
 # A hair beside 0: times any of the infinities it is infinite, by itself it is 0 in every format.
 _HAIR = (1, -1900)
 # Moves of the finite inputs beside an infinite one, in units of roundoff.
@@ -208,13 +209,17 @@ def _at_infinity(
         between = {**_exactly(here), **_replaced_by_fractions(here, names)}
         limits[0]["value"] = _where_equal(limits[0], _columns(formulas[0], between, fmt, (), 0), fmt)
         moved = list(_others_moved(formulas, here, names, fmt, wrt, order))
+        literal = _literal(formulas[0], here, fmt, wrt, order)
         for n in points.columns:
             trials = [trial[n] for trial in limits]
             first = round_exact(trials[0], fmt)
             agreed = _of_one_sign(trials)
             agreed &= np.logical_and.reduce([round_exact(t, fmt) == first for t in trials])
-            for trial in moved:
-                agreed &= _alike(first, round_exact(trial[n], fmt), fmt)
+            for trial, domain_ends in moved:
+                near = _alike(first, round_exact(trial[n], fmt), fmt)
+                agreed &= near | (domain_ends & np.isnan(round_exact(trial["value"], fmt)))
+            # A factor of e^-4096 is too small for the stand-ins, and for infinity is not.
+            agreed &= ~np.isinf(literal[n]) | (literal[n] == first)
             # Beyond the domain there is no derivative either.
             agreed &= np.logical_or.reduce([~np.isnan(round_exact(t["value"], fmt)) for t in limits])
             result = Exact.from_float64(np.where(agreed, first, np.nan))
@@ -246,20 +251,39 @@ def _others_moved(
     fmt: Format,
     wrt: Sequence[str],
     order: int,
-) -> Iterator[dict[str, Exact]]:
-    """The columns where every other number is a little off: a zero by a hair, the rest by some roundoff."""
+) -> Iterator[tuple[dict[str, Exact], bool]]:
+    """The columns where every other number is a little off: a zero by a hair, the rest by some roundoff.
+
+    With them whether it may have left the domain: below 0 there may be nothing.
+    """
     others = [n for n in here if n not in names]
     zero = formulas[0] is not formulas[1] or any((here[n] == 0).any() for n in others)
-    for exponents in _stand_ins(len(names)) if zero else ():
-        beside = {n: [_HAIR if v == 0 else float(v) for v in here[n]] for n in others}
+    for exponents, sign in itertools.product(_stand_ins(len(names)), (1, -1)) if zero else ():
+        hair = (sign, _HAIR[1])
+        beside = {n: [hair if v == 0 else float(v) for v in here[n]] for n in others}
         inputs = {**_exactly(here), **_replaced(here, names, exponents), **_pairs(beside)}
-        yield _columns(formulas[1], inputs, fmt, wrt, order)
+        yield _columns(formulas[1], inputs, fmt, wrt, order), sign < 0
     for move in _MOVES if others else ():
         factor = arb((2**fmt.precision + move, -fmt.precision))
         inputs = {n: x if n in names else x * factor for n, x in _exactly(here).items()}
-        yield _columns(
-            formulas[0], {**inputs, **_replaced(here, names, _INFINITIES[:1] * len(names))}, fmt, wrt, order
-        )
+        replaced = _replaced(here, names, _INFINITIES[:1] * len(names))
+        yield _columns(formulas[0], {**inputs, **replaced}, fmt, wrt, order), False
+
+
+def _literal(
+    formula: Formula, here: Mapping[str, Floats], fmt: Format, wrt: Sequence[str], order: int
+) -> dict[str, Floats]:
+    """What the formula as it is written reaches in extended reals; NaN for inf - inf and the like."""
+    with ARB.precision(_LITERAL_BITS):
+        columns, _ = derivatives(formula, ARB, _exactly(here), wrt, order)
+        return {
+            n: np.asarray(np.frompyfunc(_infinity, 1, 1)(c), dtype=np.float64) for n, c in columns.items()
+        }
+
+
+def _infinity(ball: arb) -> float:
+    """The infinity that a ball is, 0 for any other."""
+    return float(ball.mid()) if not (ball.is_finite() or ball.is_nan()) and abs(ball) > 1 else 0.0
 
 
 def _of_one_sign(trials: Sequence[Exact]) -> Bools:

@@ -168,6 +168,42 @@ def test_any_choice_at_a_tie_of_many_is_right(fn: Any, formula: Any) -> None:
     check(fn, formula, lambda *_, **__: samples, directions=["backward"]).assert_ok()
 
 
+NAN = [
+    Sample(inputs={"x": np.array([3.0, np.nan, 1.0, -2.0, 0.5])}, label="one NaN"),
+    Sample(inputs={"x": np.array([3.0, 0.25, 1.0, -2.0, 0.5])}, label="none"),
+]
+ORDERED: dict[str, tuple[Any, Any]] = {
+    "sort": (lambda x: torch.sort(x, -1).values, lambda m, x: m.sort(x)),
+    "falling": (
+        lambda x: torch.sort(x, -1, descending=True).values,
+        lambda m, x: m.sort(x, descending=True),
+    ),
+    "kthvalue": (lambda x: torch.kthvalue(x, 2, -1).values, lambda m, x: m.kthvalue(x, 2)),
+    "topk": (lambda x: torch.topk(x, 2, -1).values, lambda m, x: m.topk(x, 2)),
+    "fmax": (lambda x: torch.fmax(x, x.flip(-1)), lambda m, x: m.fmax(x, m.flip(x))),
+    "median": (lambda x: torch.median(x, -1).values, lambda m, x: m.median(x)),
+    "amax": (lambda x: torch.amax(x, -1), lambda m, x: m.amax(x)),
+}
+
+
+@pytest.mark.parametrize("name", ORDERED)
+def test_nan_goes_where_the_definition_puts_it(name: str) -> None:
+    fn, formula = ORDERED[name]
+    check(fn, formula, lambda *_, **__: NAN, directions=["forward"]).assert_ok()
+
+
+@pytest.mark.parametrize("name", ["sort", "topk", "median", "amax"])
+def test_a_nan_that_is_lost_is_found(name: str) -> None:
+    fn, formula = ORDERED[name]
+    found = check(
+        lambda x: fn(torch.where(x.isnan(), -torch.inf, x)),
+        formula,
+        lambda *_, **__: NAN,
+        directions=["forward"],
+    )
+    assert [f.kind for f in found.failing] == ["masked"]
+
+
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_a_wrong_share_at_a_tie_is_found(share: float) -> None:
     class Most(torch.autograd.Function):

@@ -213,3 +213,22 @@ def test_what_documents_where_nan_goes(field: Any) -> None:
         lambda m, x: m.sum(m.where(x > 0, x, 0)),
     ):
         assert missing(function, row) == ([True], False)
+
+
+def test_a_factor_that_is_too_small_for_stand_ins_is_still_no_zero() -> None:
+    """e^-4096 b is infinite for infinite b, though e^-4096 2^5000 is 0 in every format."""
+    found = exact(lambda m, x, y: m.exp(x) * y, [-4096.0, -4096.0, -2.0], y=[np.inf, -np.inf, np.inf])
+    value = found.columns["value"].to_float64()
+    assert value[2] == np.inf
+    assert not np.any((value == 0) & ~found.undefined["value"])
+
+
+def test_a_limit_that_hangs_on_the_side_of_zero_is_none() -> None:
+    """relu(1 - x y)^2 at x = -inf, y = 0: for y just below 0 it is 0, above it is infinite."""
+    found = exact(lambda m, x, y: m.square(m.relu(1 - x * y)), [-np.inf], y=[0.0])
+    assert found.undefined["value"].all()
+    assert found.undefined["d:y"].all()
+    # Where there is nothing below 0, the side is no question.
+    found = exact(lambda m, x, y: x * m.log(y), [np.inf], y=[0.0])
+    assert found.columns["value"].to_float64()[0] == -np.inf
+    assert not found.undefined["value"].any()
