@@ -48,7 +48,9 @@ def rows(
     def along(params: Params, fmt: Format, *, budget: str, seed: int) -> Iterator[Sample]:
         axis = int(params.get("dim", -1)) if dim is None else dim
         longest = () if lengths or budget == "quick" else adversarial.PRIME[-1:]
-        for row in adversarial.rows(fmt, (*(lengths or adversarial.LENGTHS[budget]), *longest)):
+        chosen = (*(lengths or adversarial.LENGTHS[budget]), *longest)
+        ones = adversarial.ones(fmt, chosen)
+        for row in (*adversarial.rows(fmt, chosen), *([ones] if ones else [])):
             placed = adversarial.place(row.values, axis, rank=rank)
             sample = Sample(inputs={name: placed}, label=row.label, probe=row.probe, at=row.at)
             yield sample

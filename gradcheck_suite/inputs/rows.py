@@ -59,6 +59,12 @@ def rows(fmt: Format, lengths: Sequence[int]) -> Iterator[Row]:
             yield Row(values, f"{row.label}, length {n}", row.probe, row.at, row.common, curve)
 
 
+def ones(fmt: Format, lengths: Sequence[int]) -> Row | None:
+    """The longest row, all of it 1, where no shorter one shows that a sum in the format stops growing."""
+    n = max((n for n in lengths if _FULL < n <= _LONGEST), default=0)
+    return Row(round_to(np.ones(n), fmt), f"equal entries, length {n}", "level", 1.0) if n else None
+
+
 def highest_order(entries: int) -> int:
     """The highest derivative to judge on so many entries: past float16's numbers the value takes a second, and
     a gradient another two.

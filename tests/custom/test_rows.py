@@ -168,6 +168,22 @@ def test_any_choice_at_a_tie_of_many_is_right(fn: Any, formula: Any) -> None:
     check(fn, formula, lambda *_, **__: samples, directions=["backward"]).assert_ok()
 
 
+def test_a_sum_in_sixteen_bits_that_stops_growing_is_found() -> None:
+    """256 + 1 is 256 in bfloat16; of entries of many sizes the definition's own rounding allows as much."""
+
+    def stops(x: torch.Tensor) -> torch.Tensor:
+        total = torch.zeros_like(x[..., 0])
+        for i in range(x.shape[-1]):
+            total = total + x[..., i] ** 2
+        return total / x.shape[-1]
+
+    options: Any = {"dtypes": ["bfloat16"], "directions": ["forward"], "paths": ["vector"]}
+    samples = rows(dim=-1, lengths=(3, 512))
+    assert not check(stops, lambda m, x: m.mean(x * x, -1), samples, **options).ok
+    upcast = in_double(stops)
+    check(upcast, lambda m, x: m.mean(x * x, -1), samples, **options).assert_ok()
+
+
 NAN = [
     Sample(inputs={"x": np.array([3.0, np.nan, 1.0, -2.0, 0.5])}, label="one NaN"),
     Sample(inputs={"x": np.array([3.0, 0.25, 1.0, -2.0, 0.5])}, label="none"),
