@@ -200,7 +200,7 @@ class MpField:
     def exp(cls, a: Any) -> Any:
         if abs(a) > cls.exp_limit and not mpmath.isinf(a):
             a = cls.exp_limit if a > 0 else -cls.exp_limit
-        if abs(a) <= _EXP_LIMIT or mpmath.isinf(a):
+        if not mpmath.isfinite(a) or abs(a) <= _EXP_LIMIT:
             return mpmath.exp(a)
         # Of a large whole number mpmath raises e to a power, fifty times as slowly as it takes e^(a + 1/2).
         with mpmath.extraprec(mpmath.mag(a) + 32):

@@ -21,8 +21,8 @@ NAMES = (
     "triplet_margin_with_distance_loss",
 )  # fmt: skip
 OPS = [registry().get(name) for name in NAMES]
-# With eps = 100 the clamp holds everywhere, and the derivative is a set.
-PLAIN = [(op, dict(v)) for op in OPS for v in op.variants if v != {"eps": 100.0}]
+# With eps = 100 the clamp holds everywhere, and the derivative is a set; eps^100 underflows, which torch does not mend.
+PLAIN = [(op, dict(v)) for op in OPS for v in op.variants if v not in ({"eps": 100.0}, {"p": 100.0})]
 VARIANTS = [pytest.param(op, variant, id=op.label(variant)) for op, variant in PLAIN]
 TWICE = [p for p in VARIANTS if "double-backward" in p.values[0].directions]  # type: ignore[union-attr]
 WANTED = Wanted(order=1, cotangent=cotangents.mixed, direction=cotangents.direction)
