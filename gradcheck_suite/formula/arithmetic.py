@@ -50,9 +50,13 @@ def precisions(inputs: Mapping[str, Objects]) -> npt.NDArray[np.int64]:
 
 
 def precision_of_all(arrays: Iterable[Any]) -> int:
-    """The bits that a whole sample needs: those of its entry of the most extreme size."""
+    """The bits that a whole sample needs: those of its entry of the most extreme size, or of the most digits.
+
+    A step of 2^-1274 out of a tie at 1 is one of these digits.
+    """
     entries = [x for array in arrays for x in np.asarray(array, dtype=object).reshape(-1)]
-    return int(_rounded(max((_binade(x) for x in entries), default=0)))
+    digits = max((_digits(x) for x in entries), default=0)
+    return max(int(_rounded(max((_binade(x) for x in entries), default=0))), digits + _STEP)
 
 
 def _rounded(spans: Any) -> Any:
@@ -67,6 +71,12 @@ def _binade(x: Any) -> int:
     return abs(int(exp) + int(man).bit_length())
 
 
+def _digits(x: Any) -> int:
+    if not isinstance(x, arb) or not x.is_finite():
+        return 0
+    return int(x.mid().man_exp()[0]).bit_length()
+
+
 def as_ball(value: Any) -> arb:
     """The number as a ball of radius 0."""
     sign, man, exp, _ = value._mpf_
@@ -77,4 +87,5 @@ def as_ball(value: Any) -> arb:
 
 def to_balls(column: Objects) -> Objects:
     """mpmath numbers as balls, entry by entry."""
-    return elementwise(as_ball, column)
+    with np.errstate(invalid="ignore"):
+        return elementwise(as_ball, column)

@@ -281,6 +281,9 @@ class MpField:
         for n in range(BESSEL_ORDERS + 1):
             setattr(self, f"bessel_i{n}", lambda a, n=n: self.exp(abs(a)) * _bessel_scaled(n, a))
             setattr(self, f"bessel_i{n}e", lambda a, n=n: self._bessel_falling(n, a))
+        # What looks for the size of a number, or for the end of a series, finds none in NaN.
+        for name in SMOOTH:
+            setattr(self, name, _of_numbers(getattr(self, name)))
 
     @classmethod
     def _bessel_falling(cls, order: int, a: Any) -> Any:
@@ -417,6 +420,10 @@ def _newton(start: Any, step: Any) -> Any:
         with mpmath.workprec(bits + 32):
             y = y - step(y)
     return +y
+
+
+def _of_numbers(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda a: function(a) if a == a else a
 
 
 def _psi(order: int) -> Callable[[Any], Any]:

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck_suite.floats import Exact, Format, round_exact
+from gradcheck_suite.formula.arithmetic import uncertified
 from gradcheck_suite.formula.balls import arb
 from gradcheck_suite.formula.context import Context
 from gradcheck_suite.formula.evaluate import Formula, derivatives, enclose, to_exact
@@ -273,8 +274,15 @@ def _others_moved(
 def _literal(
     formula: Formula, here: Mapping[str, Floats], fmt: Format, wrt: Sequence[str], order: int
 ) -> dict[str, Floats]:
-    """What the formula as it is written reaches in extended reals; NaN for inf - inf and the like."""
-    with ARB.precision(_LITERAL_BITS):
+    """The infinities that the formula as it is written reaches in extended reals, elsewhere 0.
+
+    mpmath is not asked: some of its series have no end there.
+    """
+    if uncertified():
+        size = len(next(iter(here.values())))
+        names = ("value", *(f"{'d' * k}:{n}" for k in range(1, order + 1) for n in wrt))
+        return {n: np.zeros(size) for n in names}
+    with ARB.precision(_LITERAL_BITS), np.errstate(all="ignore"):
         columns, _ = derivatives(formula, ARB, _exactly(here), wrt, order)
         return {
             n: np.asarray(np.frompyfunc(_infinity, 1, 1)(c), dtype=np.float64) for n, c in columns.items()

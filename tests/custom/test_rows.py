@@ -208,6 +208,13 @@ def test_nan_goes_where_the_definition_puts_it(name: str) -> None:
     check(fn, formula, lambda *_, **__: NAN, directions=["forward"]).assert_ok()
 
 
+@pytest.mark.parametrize("name", ["sort", "topk", "amax"])
+def test_mpmath_alone_tells_equal_entries_apart_as_well(name: str) -> None:
+    fn, formula = ORDERED[name]
+    level = [Sample(inputs={"x": np.full(5, -1.0)}, label="equal entries")]
+    check(fn, formula, lambda *_, **__: level, directions=["backward"], reference="mpmath").assert_ok()
+
+
 @pytest.mark.parametrize("name", ["sort", "topk", "median", "amax"])
 def test_a_nan_that_is_lost_is_found(name: str) -> None:
     fn, formula = ORDERED[name]

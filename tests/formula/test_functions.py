@@ -189,6 +189,13 @@ def test_a_sign_of_two_numbers_has_its_slopes_in_every_quadrant() -> None:
     assert (found.lower["d:x"].to_float64()[0], found.upper["d:x"].to_float64()[0]) == (-1.0, 1.0)
 
 
+@pytest.mark.parametrize("name", [*SMOOTH, "exp", "sigmoid", "softplus", "erfc", "erfcx", "tanh"])
+def test_mpmath_takes_nan_for_nan(name: str) -> None:
+    with MPMATH.precision(100), np.errstate(invalid="ignore"):
+        (value,) = one(MPMATH, lambda m, x: getattr(m, name)(x), float("nan"), 0)
+    assert mpmath.isnan(value)
+
+
 @pytest.mark.parametrize("field", [ARB, MPMATH])
 def test_what_documents_where_nan_goes(field: Any) -> None:
     def missing(function: Any, *values: Any) -> tuple[list[bool], bool]:
