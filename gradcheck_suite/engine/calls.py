@@ -29,7 +29,7 @@ __all__ = [
 
 Floats = npt.NDArray[np.float64]
 
-SINGLE_LIMIT = 300
+SINGLE_LIMIT = 240
 """A call on one element costs 26-52 microseconds, so paths of many calls see at most this many points."""
 
 _COMPILED_SIZE = 1024

@@ -44,6 +44,7 @@ BUDGETS = {"quick": 600, "default": 2400, "thorough": 20000}
 TUPLES = {"quick": 300, "default": 700, "thorough": 6000}
 """Points of a sample of several inputs."""
 
+_FURTHER_VARIANTS = 0.6
 _COTANGENT_POINTS = 300
 _COTANGENT_TUPLES = 150
 _SINGLE_TUPLES = 60
@@ -127,7 +128,7 @@ class Subject:
             (name,) = self.names
             line = Line(probe=name, members=slice(None), fixed={})
             return Tuples(values={name: self._one_input()}, lines=(line,))
-        count = TUPLES[self.settings.budget]
+        count = self._budgeted(TUPLES)
         landscape = landscape_of(self.op, self.params)
         return tuples(self.fmt, landscape, count if self.order < 2 else count // 2, self.settings.seed)
 
@@ -138,7 +139,7 @@ class Subject:
 
     def _one_input(self) -> Floats:
         special = landmarks.around(list(self.op.landmarks(self.params)), self.fmt)
-        count = BUDGETS[self.settings.budget]
+        count = self._budgeted(BUDGETS)
         sample = pointwise.sample(self.fmt, special, count, self.settings.seed)
         slow = self.order > 1 or uncertified()
         if slow and len(sample) > 4 * count and self._cover(len(sample), self.order) is None:
@@ -150,6 +151,12 @@ class Subject:
             sample = sample[keep]
         inside: Floats = sample[self._in_domain(sample)]
         return inside
+
+    def _budgeted(self, points: Mapping[str, int]) -> int:
+        """Points of a sample. What torch's further variants share with the first, that one shows."""
+        count = points[self.settings.budget]
+        first = self.op.custom or dict(self.variant) == dict(self.op.variants[0])
+        return count if first or self.settings.budget != "default" else int(count * _FURTHER_VARIANTS)
 
     @property
     def exhaustive(self) -> bool:

@@ -41,7 +41,7 @@ _JUMP = 2.0
 _COARSE_BITS = 11
 # Ends are checked over this many binades on both sides.
 _REACH_BINADES = 2
-_FRUGAL_REACH = 16
+_FRUGAL_REACH = 8
 
 Evaluate = Callable[[Sequence[tuple[int, Floats]]], Sequence[Verdicts]]
 """Verdicts at floats of several profiles, by index: one call of torch and of the reference for all."""

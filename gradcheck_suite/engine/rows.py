@@ -208,12 +208,9 @@ class RowSubject:
 
     def by_mpmath(self, k: int, cotangent: str, order: int, bits: int) -> dict[str, Any]:
         """Flat columns of sample k by mpmath, computed once for all entries."""
-        # A short sample is computed for all directions that share this subject.
-        order = (
-            max(order, min(self.order, 2))
-            if _size(self.samples[k]) <= _SMALL and cotangent == "mixed"
-            else order
-        )
+        # It is computed for all directions that share this subject; second derivatives of short samples only.
+        if cotangent == "mixed":
+            order = max(order, min(self.order, 2 if _size(self.samples[k]) <= _SMALL else 1))
         key = (cotangent, k, order, bits)
         if key not in self._by_mpmath:
             problem = self.problem(self.samples[k])

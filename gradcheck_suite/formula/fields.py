@@ -10,6 +10,7 @@ too.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
@@ -201,7 +202,7 @@ class MpField:
         if abs(a) > cls.exp_limit and not mpmath.isinf(a):
             a = cls.exp_limit if a > 0 else -cls.exp_limit
         if not mpmath.isfinite(a) or abs(a) <= _EXP_LIMIT:
-            return mpmath.exp(a)
+            return _exponential(a._mpf_, mpmath.mp.prec)
         # Of a large whole number mpmath raises e to a power, fifty times as slowly as it takes e^(a + 1/2).
         with mpmath.extraprec(mpmath.mag(a) + 32):
             return mpmath.exp(a + _HALF) / mpmath.exp(_HALF)
@@ -385,6 +386,12 @@ class MpField:
             return -(mpmath.pi**2) / 3
         with mpmath.extraprec(2 * _below_one(a)):
             return -(mpmath.pi**2) * mpmath.sincpi(a) - 2 * cls.sinc1(a) / a
+
+
+@functools.lru_cache(maxsize=256)
+def _exponential(number: Any, bits: int) -> Any:
+    """e^x at the present precision, of mpmath's raw number; long rows hold few different ones."""
+    return mpmath.exp(mpmath.make_mpf(number))
 
 
 def _inverse_erf(b: Any) -> Any:

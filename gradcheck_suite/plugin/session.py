@@ -145,14 +145,22 @@ class GradcheckSession:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
         if call.when == "call":
-            from gradcheck_suite.plugin.wire import attach
-
-            attach(report, item, with_pictures=self.settings.pictures)
+            self._keep(report, item)
             if self.runner is not None and self.runner.unprotected:
                 vars(report)[_UNPROTECTED] = self.runner.unprotected
             if call.excinfo is not None and isinstance(call.excinfo.value, UsageError):
                 vars(report)[_MISTAKE] = str(call.excinfo.value)
         return report
+
+    def _keep(self, report: pytest.TestReport, item: pytest.Item) -> None:
+        """Keep an item's results for the document: a worker's travel on the report."""
+        from gradcheck_suite.plugin.items import GradcheckItem
+        from gradcheck_suite.plugin.wire import attach
+
+        if self.is_worker:
+            attach(report, item, with_pictures=self.settings.pictures)
+        elif isinstance(item, GradcheckItem) and item.results:
+            self.results[item.case.id] = item.results
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
