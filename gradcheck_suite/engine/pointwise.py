@@ -45,8 +45,8 @@ TUPLES = {"quick": 300, "default": 700, "thorough": 6000}
 """Points of a sample of several inputs."""
 
 _FURTHER_VARIANTS = 0.6
-_COTANGENT_POINTS = 300
-_COTANGENT_TUPLES = 150
+_COTANGENT_POINTS = 240
+_COTANGENT_TUPLES = 120
 _SINGLE_TUPLES = 60
 
 

@@ -40,6 +40,9 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Shapes = tuple[tuple[int, ...], ...]
 
+# Cotangents beside the first, and of how many samples each sees one. What torch computes was looked at by many.
+_OF_CUSTOM_OPS = (("scaled", 1), ("one-hot", 3), ("even", 3), ("ragged", 3))
+_OF_TORCH = (("scaled", 2), ("one-hot", 4))
 _AUDITED = 2
 _AUDIT_ENTRIES = 24
 
@@ -439,8 +442,7 @@ class RowRunner:
         known = [*main.owner[main.verdicts.kind > 0], *main.ties]
         rest = self.subject.small[~np.isin(self.subject.small, known)]
         found = []
-        own = (("even", 3), ("ragged", 3)) if self.case.op.custom else ()
-        for name, every in (("scaled", 1), ("one-hot", 3), *own):
+        for name, every in _OF_CUSTOM_OPS if self.case.op.custom else _OF_TORCH:
             judged = self.subject.judged(self.column, "vector", name, rest[::every])
             found += self._findings(judged)
         return found

@@ -258,9 +258,10 @@ class RowSubject:
         """The samples that a path is tried on: those whose layout it changes, or a few for another form."""
         if path not in LAYOUTS:
             return self.small[:: max(len(self.small) // _FORMS, 1)]
+        if path == "strided":
+            return self.small[:: 1 if self.op.custom else 2]
         ranks = [max((np.ndim(x) for x in self.samples[k].inputs.values()), default=0) for k in self.small]
-        changed = np.array([path == "strided" or rank == 4 for rank in ranks], dtype=bool)
-        return np.asarray(self.small[changed])
+        return np.asarray(self.small[np.array(ranks) == 4])
 
     def judged_again(self, main: RowJudged, path: str) -> RowJudged:
         """Verdicts on the samples of a path where it computes other numbers than `main` does."""

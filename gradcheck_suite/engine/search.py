@@ -49,7 +49,7 @@ class Effort:
 
 EFFORTS: Final[Mapping[str, Effort]] = {
     "quick": Effort(3, 2, 0, 3),
-    "default": Effort(8, 6, 0, 4),
+    "default": Effort(6, 6, 0, 4),
     "thorough": Effort(32, 9, 200, 8),
 }
 

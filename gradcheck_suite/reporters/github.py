@@ -39,7 +39,7 @@ def _roll_up(document: Document, found: list[tuple[Result, Finding]]) -> str:
     counts = [(kind, sum(_COMMANDS[f.severity] == kind for _, f in found)) for kind in ("error", "warning")]
     to_mend = ", ".join(f"{n} {kind}{'' if n == 1 else 's'}" for kind, n in counts if n) or "nothing to mend"
     more = f", the gravest {_MOST} of each follow" if any(n > _MOST for _, n in counts) else ""
-    incomplete = "" if document.complete else " The run was interrupted."
+    incomplete = "" if document.complete else " Not every case ran to its end."
     return f"{headline(document)}. To mend: {to_mend}{more}.{incomplete}"
 
 

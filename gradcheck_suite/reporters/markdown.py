@@ -62,7 +62,7 @@ def _head(document: Document) -> Iterator[str]:
         yield f"Above info, **{count_ordinary(document.results):,}** show at ordinary inputs."
     yield ""
     if not document.complete:
-        yield "> **Incomplete.** The run was interrupted; this is what had been checked by then."
+        yield "> **Incomplete.** Not every case ran to its end; this is what was checked."
         yield ""
 
 

@@ -53,7 +53,7 @@ def _checked(document: Document, width: int) -> Iterator[str]:
     ordinary = f"; {count_ordinary(results):,} above info at ordinary inputs" if found else ""
     yield from wrapped("findings:  " + ", ".join(findings) + ordinary, width)
     if not document.complete:
-        yield from wrapped("INCOMPLETE: interrupted; this is what had been checked by then.", width)
+        yield from wrapped("INCOMPLETE: not every case ran to its end; this is what was checked.", width)
 
 
 def _worst(worst: list[Group], limit: int, width: int) -> Iterator[str]:
