@@ -33,6 +33,7 @@ from gradcheck_suite.inputs import landmarks, pointwise
 from gradcheck_suite.inputs.targets import Line, Tuples, tuples
 from gradcheck_suite.ops.landscape import landscape_of
 from gradcheck_suite.ops.record import Op
+from gradcheck_suite.ops.variants import TENSOR
 from gradcheck_suite.options import Settings
 
 Floats = npt.NDArray[np.float64]
@@ -44,7 +45,7 @@ BUDGETS = {"quick": 600, "default": 2400, "thorough": 20000}
 TUPLES = {"quick": 300, "default": 700, "thorough": 6000}
 """Points of a sample of several inputs."""
 
-_FURTHER_VARIANTS = 0.6
+_FURTHER_VARIANTS = 0.7
 _COTANGENT_POINTS = 240
 _COTANGENT_TUPLES = 120
 _SINGLE_TUPLES = 60
@@ -153,10 +154,11 @@ class Subject:
         return inside
 
     def _budgeted(self, points: Mapping[str, int]) -> int:
-        """Points of a sample. What torch's further variants share with the first, that one shows."""
+        """Points of a sample. What further values of torch's parameters share with the first, that one shows."""
         count = points[self.settings.budget]
-        first = self.op.custom or dict(self.variant) == dict(self.op.variants[0])
-        return count if first or self.settings.budget != "default" else int(count * _FURTHER_VARIANTS)
+        alike = not self.op.custom and dict(self.variant) != dict(self.op.variants[0])
+        alike = alike and TENSOR not in self.variant.values() and self.settings.budget == "default"
+        return int(count * _FURTHER_VARIANTS) if alike else count
 
     @property
     def exhaustive(self) -> bool:
