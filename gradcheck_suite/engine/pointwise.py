@@ -33,7 +33,6 @@ from gradcheck_suite.inputs import landmarks, pointwise
 from gradcheck_suite.inputs.targets import Line, Tuples, tuples
 from gradcheck_suite.ops.landscape import landscape_of
 from gradcheck_suite.ops.record import Op
-from gradcheck_suite.ops.variants import TENSOR
 from gradcheck_suite.options import Settings
 
 Floats = npt.NDArray[np.float64]
@@ -45,7 +44,6 @@ BUDGETS = {"quick": 600, "default": 2400, "thorough": 20000}
 TUPLES = {"quick": 300, "default": 700, "thorough": 6000}
 """Points of a sample of several inputs."""
 
-_FURTHER_VARIANTS = 0.7
 _COTANGENT_POINTS = 240
 _COTANGENT_TUPLES = 120
 _SINGLE_TUPLES = 60
@@ -129,7 +127,7 @@ class Subject:
             (name,) = self.names
             line = Line(probe=name, members=slice(None), fixed={})
             return Tuples(values={name: self._one_input()}, lines=(line,))
-        count = self._budgeted(TUPLES)
+        count = TUPLES[self.settings.budget]
         landscape = landscape_of(self.op, self.params)
         return tuples(self.fmt, landscape, count if self.order < 2 else count // 2, self.settings.seed)
 
@@ -140,7 +138,7 @@ class Subject:
 
     def _one_input(self) -> Floats:
         special = landmarks.around(list(self.op.landmarks(self.params)), self.fmt)
-        count = self._budgeted(BUDGETS)
+        count = BUDGETS[self.settings.budget]
         sample = pointwise.sample(self.fmt, special, count, self.settings.seed)
         slow = self.order > 1 or uncertified()
         if slow and len(sample) > 4 * count and self._cover(len(sample), self.order) is None:
@@ -152,13 +150,6 @@ class Subject:
             sample = sample[keep]
         inside: Floats = sample[self._in_domain(sample)]
         return inside
-
-    def _budgeted(self, points: Mapping[str, int]) -> int:
-        """Points of a sample. What further values of torch's parameters share with the first, that one shows."""
-        count = points[self.settings.budget]
-        alike = not self.op.custom and dict(self.variant) != dict(self.op.variants[0])
-        alike = alike and TENSOR not in self.variant.values() and self.settings.budget == "default"
-        return int(count * _FURTHER_VARIANTS) if alike else count
 
     @property
     def exhaustive(self) -> bool:
