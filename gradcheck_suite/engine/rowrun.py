@@ -40,7 +40,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Shapes = tuple[tuple[int, ...], ...]
 
-# Cotangents beside the first, and of how many samples each sees one. What torch computes was looked at by many.
+# Cotangents beside the first; every how many-th sample each sees.
 _OF_CUSTOM_OPS = (("scaled", 1), ("one-hot", 3), ("even", 3), ("ragged", 3))
 _OF_TORCH = (("scaled", 2), ("one-hot", 4))
 _AUDITED = 2

@@ -14,7 +14,6 @@ import numpy as np
 from gradcheck_suite.formula.algorithms import Algorithms
 from gradcheck_suite.formula.dual import Dual, DualField
 from gradcheck_suite.formula.fields import Field
-from gradcheck_suite.formula.functions import Functions
 from gradcheck_suite.formula.steps import Steps
 from gradcheck_suite.formula.tape import (
     Array,
@@ -36,7 +35,7 @@ class Unsuited(Exception):
     """An interpreter cannot evaluate a formula, which is none of the formula's fault."""
 
 
-class Context(Functions, Steps, Algorithms):
+class Context(Steps, Algorithms):
     """Functions over `Array`s of one field; records where a comparison was a tie or could not be decided.
 
     `clamped` records where a documented clamp holds; `straight` asks for the derivative that does not see it.

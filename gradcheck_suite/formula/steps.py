@@ -6,27 +6,18 @@ A jump is a tie: its value is the documented one, and a derivative may come from
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from gradcheck_suite.formula.functions import Functions
 from gradcheck_suite.formula.tape import Array, elementwise
 
-if TYPE_CHECKING:
-    from gradcheck_suite.formula.fields import Field
 
-
-class Steps:
+class Steps(Functions):
     """What the context has of functions with jumps."""
 
-    field: Field
-    ties: list[Any]
-    undecided: list[Any]
-    const: Callable[[Any], Array]
-    where: Callable[..., Array]
-    abs: Callable[[Any], Array]
     _present: Callable[..., Array]
-    _smooth: Callable[[str, Any], Array]
 
     def floor(self, x: Any) -> Array:
         """The largest integer that is not above x; a jump at every integer, and no derivative."""

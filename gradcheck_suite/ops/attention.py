@@ -208,7 +208,8 @@ def _with_zeros(m: Context, x: Array) -> Array:
     return m.concat([x, m.const(np.zeros((1, *x.shape[1:])))])
 
 
-def _only_tensors(found: tuple[torch.Tensor, torch.Tensor | None]) -> Any:
+def only_tensors(found: tuple[torch.Tensor, torch.Tensor | None]) -> Any:
+    """An output and the weights of its keys; without these where they were not asked for."""
     output, attention = found
     return output if attention is None else (output, attention)
 
@@ -246,7 +247,7 @@ def multi_head_call(
         out_proj_bias,
         **options,
     )
-    return _only_tensors(found)
+    return only_tensors(found)
 
 
 def separate_call(
@@ -284,7 +285,7 @@ def separate_call(
         v_proj_weight=v_proj_weight,
         **options,
     )
-    return _only_tensors(found)
+    return only_tensors(found)
 
 
 _FUNCTION = "torch.nn.functional.multi_head_attention_forward"

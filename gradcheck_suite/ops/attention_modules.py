@@ -18,7 +18,7 @@ from gradcheck_suite.floats import Format
 from gradcheck_suite.formula.context import Context
 from gradcheck_suite.formula.tape import Array
 from gradcheck_suite.inputs.attention import Attention, attentions, masked, weights
-from gradcheck_suite.ops.attention import multi_head_attention
+from gradcheck_suite.ops.attention import multi_head_attention, only_tensors
 from gradcheck_suite.ops.declare import operation
 from gradcheck_suite.ops.record import Params, Sample
 
@@ -63,8 +63,7 @@ def trained_call(
     """The module in training mode, with the given weights; weights of keys that are not asked for are left out."""
     in_proj_bias = torch.cat([query_bias, key_bias, value_bias])
     given = _named(in_proj_weight, in_proj_bias, out_proj_weight, out_proj_bias)
-    output, attention = functional_call(_made(in_proj_weight, _HEADS), given, (query, key, value), options)
-    return output if attention is None else (output, attention)
+    return only_tensors(functional_call(_made(in_proj_weight, _HEADS), given, (query, key, value), options))
 
 
 def inferring_call(
@@ -81,8 +80,7 @@ def inferring_call(
     module = _made(in_proj_weight, num_heads).eval()
     given = _named(in_proj_weight, in_proj_bias, out_proj_weight, out_proj_bias)
     with torch.no_grad():
-        output, attention = functional_call(module, given, (input, input, input), options)
-    return output if attention is None else (output, attention)
+        return only_tensors(functional_call(module, given, (input, input, input), options))
 
 
 def _code(texts: Mapping[str, str], given: str, known: tuple[str, ...], bias: str, mode: str) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from gradcheck_suite.engine.boundaries import Boundary
 from gradcheck_suite.floats import format_of, from_ordinal, hex_of, round_to, to_ordinal
 from tests.engine.toys import DTYPES, bend, run, serious, slope, toy
 
@@ -101,3 +102,14 @@ def test_searching_respects_the_domain(dtype: str) -> None:
     assert (finding.lo, finding.hi) == (hex_of(nearest(3.3, dtype)), hex_of(7.0))
     assert finding.lo_exact
     assert finding.hi_exact
+
+
+def test_classes_that_adjoin_ask_for_the_same_floats() -> None:
+    def boundary(inner: int, outer: int) -> Boundary:
+        return Boundary(
+            profile=0, key=(1, 0), inner=inner, outer=outer, far=inner, limit=outer, gradual=False, coarse=1
+        )
+
+    left, right = boundary(-1000, 12_347), boundary(12_347, -1000)
+    assert left.between(7) == right.between(7)[::-1]
+    assert len(set(left.between(7))) == 7

@@ -18,8 +18,12 @@ from gradcheck_suite.formula.arrays import (
     reference_mpmath,
 )
 from gradcheck_suite.formula.context import Context
+from gradcheck_suite.formula.fields import ARB
 from gradcheck_suite.formula.sensitivities import sensitivities
-from gradcheck_suite.formula.tape import Array
+from gradcheck_suite.formula.tape import (
+    Array,
+    numbers,
+)
 from gradcheck_suite.inputs import cotangents
 
 FLOAT32 = format_of("float32")
@@ -164,3 +168,12 @@ def test_a_limit_that_hangs_on_another_entry_being_0_is_none() -> None:
     # A parameter of 0 is an option that is not taken.
     off = exact(lambda m, x, share: m.sum(x) + share * m.sum(m.exp(x)), [0.0, -INF], 0, share=0.0)
     assert off.columns["value"].to_float64() == -INF
+
+
+def test_long_arrays_that_repeat_themselves_hold_the_same_numbers() -> None:
+    values = np.resize(np.array([[0.1, -3.0], [2.0**-1074, 7.0]]), (400, 2))
+    field: Any = ARB
+    found = numbers(field, values)
+    assert found.shape == values.shape
+    assert found[0, 0] is found[2, 0]
+    assert (found.astype(np.float64) == values).all()

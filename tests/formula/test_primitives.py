@@ -161,3 +161,14 @@ def test_balls_contain_what_mpmath_computes(name: str, row: str) -> None:
                 decimal = ARB.decimal(text)
                 gap = abs(ball - decimal)
                 assert not gap > abs(decimal) * 1e-55 + ARB.decimal("1e-80"), (n, ball, text)
+
+
+def test_exponentials_of_huge_whole_numbers_and_of_none() -> None:
+    with mpmath.workprec(900), MPMATH.far_exponentials():
+        x = 3 * mpmath.mpf(2) ** 100
+        for sign in (1, -1):
+            value = MPMATH.exp(sign * x)
+            with mpmath.workprec(2000):
+                assert abs(mpmath.log(value) - sign * x) < mpmath.mpf(2) ** -850
+        assert mpmath.isnan(MPMATH.exp(mpmath.nan))
+        assert MPMATH.exp(-mpmath.inf) == 0
