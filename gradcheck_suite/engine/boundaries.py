@@ -8,8 +8,10 @@ end show both kinds, and what was found is the outermost member that was seen, n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from gradcheck_suite.engine.crossings import Bracket
 
 # A call costs as much as fifty floats or so: several floats a round save rounds of bisection.
 _CLEAN_WAYS = 3
@@ -17,6 +19,7 @@ _GRADUAL_WAYS = 8
 _FEW, _FEW_WAYS = 6, 7
 # Distances from the end at which it is checked: all powers of two up to 2^8, from there powers of four.
 _NEAR_BITS = 8
+_WORTH_A_GUESS = 1 << 10
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -110,7 +113,18 @@ Ask = Callable[[Sequence[tuple[Boundary, int]]], Sequence[bool]]
 """Whether ordinals belong to the classes of their boundaries: one call of torch and of the reference."""
 
 
-def locate(boundaries: Sequence[Boundary], ask: Ask, *, reach: int, ways: int | None = None) -> None:
+Foresee = Callable[[Sequence[Bracket]], Mapping[Bracket, Bracket]]
+"""Guesses of where classes end between two floats, by bracket; see `crossings`."""
+
+
+def locate(
+    boundaries: Sequence[Boundary],
+    ask: Ask,
+    *,
+    reach: int,
+    ways: int | None = None,
+    foresee: Foresee | None = None,
+) -> None:
     """Move each boundary to adjacent floats and settle whether the class ends cleanly there.
 
     `reach` is the distance in floats over which an end must be clean.  `ask` may refuse further questions by
@@ -118,6 +132,8 @@ def locate(boundaries: Sequence[Boundary], ask: Ask, *, reach: int, ways: int | 
     several where it is not given: one is bisection, which asks least.
     """
     try:
+        if foresee is not None:
+            _follow_guesses(boundaries, ask, reach, foresee)
         _narrow(boundaries, ask, ways)
         # Where others stood among the members already, nothing is left to be checked.
         _check([b for b in boundaries if not b.mixed], ask, reach)
@@ -128,6 +144,23 @@ def locate(boundaries: Sequence[Boundary], ask: Ask, *, reach: int, ways: int | 
 
 class Exhausted(Exception):
     """The evaluations allotted to a search are spent."""
+
+
+def _follow_guesses(boundaries: Sequence[Boundary], ask: Ask, reach: int, foresee: Foresee) -> None:
+    """Ask around the ends that are foreseen: where these are right, nothing else needs to be asked."""
+    wide = [b for b in boundaries if b.gap > _WORTH_A_GUESS]
+    guessed = foresee([Bracket(b.profile, b.inner, b.outer) for b in wide])
+    questions = []
+    for b in wide:
+        found = guessed.get(Bracket(b.profile, b.inner, b.outer))
+        if found is not None:
+            inside, outside = replace(b, inner=found.inner, outer=found.outer).around(reach)
+            questions.append((b, [*inside[::-1], found.inner, found.outer, *outside]))
+    answers = iter(ask([(b, ordinal) for b, tried in questions for ordinal in tried]))
+    for b, tried in questions:
+        pairs = [(o, next(answers)) for o in tried]
+        between = [(o, m) for o, m in pairs if 0 < (o - b.inner) * b.outward < b.gap]
+        b.narrow([o for o, _ in between], [m for _, m in between])
 
 
 def _narrow(boundaries: Sequence[Boundary], ask: Ask, ways: int | None) -> None:

@@ -16,10 +16,11 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from gradcheck_suite.engine.boxes import bounds, enclosures, is_subnormal
 from gradcheck_suite.floats import Exact, Format, round_exact, round_to
 from gradcheck_suite.formula.arithmetic import uncertified
 from gradcheck_suite.formula.balls import arb
-from gradcheck_suite.formula.evaluate import Formula, Masks, derivatives, enclose, start_precision, to_exact
+from gradcheck_suite.formula.evaluate import Formula, enclose, to_exact
 from gradcheck_suite.formula.fields import ARB
 from gradcheck_suite.formula.tape import Objects, elementwise
 
@@ -28,14 +29,12 @@ Bools = npt.NDArray[np.bool_]
 
 _RANDOM_CORNERS = 12
 _MOST, _NOT_MUCH_WIDER = 0.5, 6.0
-_BOX_BITS = 128
 _BATCH = 2000
 _INNER, _SCOUTS = 64, 3
 # No simple fraction: a whole number of periods would show nothing.
 _THIRD = 0.34567
 # Fractions of a unit that a move is drawn in. A part of it more, and no whole number of periods is ever moved by.
 _MOVE_BITS, _PRIME = 20, 1_000_003
-_A_LITTLE_MORE = 1 + 2.0**-18
 # Of random moves, how many are tried at once, and which of the largest results is set against the largest.
 _AT_ONCE, _APART = 16, 3
 # Enough for a binary64 number moved in any way; digits that a moved number keeps beyond its format's.
@@ -91,7 +90,7 @@ def excused(
         formula, inputs, reals, computed, centre, fmt, column=column, wrt=wrt, order=order, scale=scale
     )
     found.moved_column = moved_column
-    found.dismiss()
+    found.decide()
     corners = list(_patterns(len(inputs) + len(reals)))
     found.widen(corners)
     # An end point says little of what lies between: a wave has another phase there, and behind a jump the other
@@ -129,6 +128,8 @@ class _Ranges:
         self.column, self.wrt, self.order, self.scale = column, wrt, order, scale
         self.moved_column: MovedColumn | None = None
         self.lowest, self.highest = round_exact(centre[0], fmt), round_exact(centre[1], fmt)
+        sets = np.flatnonzero((centre[0].hi != centre[1].hi) | (centre[0].exp != centre[1].exp))
+        self.single = centre[0].put(sets, Exact.from_float64(np.full(len(sets), np.nan)))
         self.movable: Bools = np.logical_and.reduce([np.isfinite(x) for x in inputs.values()])
         self.movable &= ~np.isnan(computed)
 
@@ -181,36 +182,42 @@ class _Ranges:
         where = np.flatnonzero(self.movable & ~self.inside & most & np.isfinite(self.computed))
         if not len(where):
             return
-        ends, masks = self._over_boxes(where, _BOX_BITS)
+        ends, masks = enclosures(
+            self.formula,
+            self._quantities(where),
+            self.fmt,
+            column=self.column,
+            wrt=self.wrt,
+            order=self.order,
+            scale=self.scale,
+            units=units(),
+        )
         with np.errstate(invalid="ignore", over="ignore"):
             low, high = self.lowest[where], self.highest[where]
             close = ends[1] - ends[0] <= _NOT_MUCH_WIDER * (high - low)
             close &= masks.tie | (((ends[0] >= 0) | (low < 0)) & ((ends[1] <= 0) | (high > 0)))
-        self._take(where[close], ends[:, close])
+        self._take(where[close], np.array(ends)[:, close])
 
-    def dismiss(self) -> None:
-        """Let go of what lies outside of the enclosure of the whole box: no move of any number leads there.
-
-        Where a comparison is undecided in the box, or a documented clamp holds, a gradient is not enclosed.
-        """
+    def decide(self) -> None:
+        """Let go of what no move of any number leads to, and take in what some move certainly reaches."""
         where = np.flatnonzero(self.movable & (self.computed == self.computed))
         if not len(where) or uncertified() or self._is_covered(where):
             return
-        ends, masks = self._over_boxes(where, start_precision(self.fmt))
-        below, above = widened(*outwards(ends, self.fmt), units() * self.fmt.unit_roundoff, self.fmt)
-        beyond = (self.computed[where] < below) | (self.computed[where] > above)
-        if self.column != "value":
-            beyond &= ~(masks.tie | masks.clamped | masks.undecided)
-        self.movable[where[beyond]] = False
-
-    def _over_boxes(self, where: npt.NDArray[np.int64], bits: int) -> tuple[Floats, Masks]:
-        """Lower and upper ends of the column over all moves of some points, as balls of some bits enclose it."""
-        with ARB.precision(bits):
-            box = {n: _boxes(x, self.fmt) for n, x in self._quantities(where).items()}
-            found, masks = derivatives(self.formula, ARB, box, self.wrt, self.order)
-            balls = [ball * arb(self.scale) for ball in found[self.column]]
-            ends = np.array([[float(b.lower()), float(b.upper())] for b in balls]).T
-        return ends, masks
+        computed, step = self.computed[where], units() * self.fmt.unit_roundoff
+        found = bounds(
+            self.formula,
+            self._quantities(where),
+            self.single[where],
+            self.fmt,
+            column=self.column,
+            scale=self.scale,
+            units=units(),
+        )
+        below, above = widened(*rounded(found.most, self.fmt), step, self.fmt)
+        self.movable[where[(computed < below) | (computed > above)]] = False
+        low, high = widened(*rounded(found.least, self.fmt), step, self.fmt)
+        inside = (computed >= low) & (computed <= high)
+        self._take(where[inside], computed[None, inside])
 
     def _quantities(self, where: npt.NDArray[np.int64]) -> dict[str, Floats]:
         """All that moves, at some points."""
@@ -255,7 +262,7 @@ class _Ranges:
     def _covered(self, column: MovedColumn, where: npt.NDArray[np.int64], move: Move) -> Floats:
         (x,) = self.inputs.values()
         here, unit = x[where], self.fmt.smallest_subnormal
-        tiny = _subnormal(here, self.fmt)
+        tiny = is_subnormal(here, self.fmt)
         moved = np.where(tiny, here + move[0] * unit / 2, here * (1 + move[0] * self.fmt.unit_roundoff))
         value, known = column.at(moved, move[1:])
         rest = np.flatnonzero(~known)
@@ -325,7 +332,7 @@ def _moved(x: Floats, moves: Sequence[float], fmt: Format) -> list[Objects]:
 
     For narrow formats binary64 has digits enough, as long as numbers are so small that many lie behind the point.
     """
-    tiny, size = _subnormal(x, fmt), np.abs(x)
+    tiny, size = is_subnormal(x, fmt), np.abs(x)
     if fmt.precision <= 24 and size.max(initial=0.0) <= 2.0**_PLAIN_BITS:
         half = fmt.smallest_subnormal / 2
         return [np.where(tiny, x + m * half, x * (1 + m * fmt.unit_roundoff)).astype(object) for m in moves]
@@ -345,21 +352,6 @@ def _moved_exactly(x: Floats, move: float, fmt: Format, tiny: Bools, large: Bool
         products = x[usual].astype(object) * arb((whole, exponent))
         moved[usual] = [product.mid() for product in products]
     return moved
-
-
-def _boxes(x: Floats, fmt: Format) -> Objects:
-    """Balls of all that `_moved` makes of each number."""
-    most = units() * _A_LITTLE_MORE
-    radii = np.where(
-        _subnormal(x, fmt), fmt.smallest_subnormal * (most / 2), np.abs(x) * (fmt.unit_roundoff * most)
-    )
-    # Of the smallest numbers of binary64 a radius is rounded itself.
-    radii = np.nextafter(radii, np.inf)
-    return np.array([arb(v, r) for v, r in zip(x.tolist(), radii.tolist(), strict=True)], dtype=object)
-
-
-def _subnormal(x: Floats, fmt: Format) -> Bools:
-    return np.asarray((x != 0) & (np.abs(x) < fmt.smallest_normal), dtype=bool)
 
 
 def _any_beyond(values: Sequence[Floats], known: Floats) -> Bools:
@@ -391,10 +383,12 @@ def moved_real(value: float, move: float, fmt: Format) -> tuple[int, int]:
     return numerator * whole, exponent + 1 - denominator.bit_length()
 
 
-def outwards(ends: Floats, fmt: Format) -> tuple[Floats, Floats]:
-    """Lower and upper ends, which were rounded to binary64, a step outwards and in the format, as results are."""
+def rounded(ends: Sequence[Floats], fmt: Format) -> tuple[Floats, Floats]:
+    """Lower and upper ends of binary64 in the format: rounding to nearest changes no order, so that what lies
+    between the ends does so when rounded.
+    """
     with np.errstate(over="ignore"):
-        return round_to(np.nextafter(ends[0], -np.inf), fmt), round_to(np.nextafter(ends[1], np.inf), fmt)
+        return round_to(ends[0], fmt), round_to(ends[1], fmt)
 
 
 def widened(lowest: Floats, highest: Floats, relative: float, fmt: Format) -> tuple[Floats, Floats]:

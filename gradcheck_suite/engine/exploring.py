@@ -66,7 +66,7 @@ def explore(
         _screen(prober, sources[0])
     if search:
         _search(prober, effort)
-    regions = map_regions(prober.profiles, prober.evaluate, allowance=allowance)
+    regions = map_regions(prober.profiles, prober.evaluate, allowance=allowance, foresee=prober.foresee)
     shown = [_shown(prober, s, groups, regions) for s, groups in zip(sources, chosen, strict=True)]
     simple = _simple(prober, [r for pairs in shown for _, r in pairs if r is not None], effort)
     return [

@@ -141,13 +141,13 @@ def intervals(x: Floats, verdicts: Verdicts, fmt: Format) -> Iterator[Interval]:
     The severity is the gravest of the members.  An end is exact where its neighbour is the next float and of
     another class, and the interval holds no other.
     """
-    classes = np.stack([verdicts.kind, verdicts.reason], axis=1)
-    ordinals = np.where(np.isnan(x), 0, to_ordinal(np.where(np.isnan(x), 0.0, x), fmt))
-    for key in np.unique(classes[verdicts.kind > 0], axis=0):
-        members = np.flatnonzero((classes == key).all(axis=1))
-        for cluster in clusters(x, members, verdicts.kind > 0, least_gap=_GAP):
+    ordinals = to_ordinal(np.where(np.isnan(x), 0.0, x), fmt)
+    fails = verdicts.kind > 0
+    for kind, reason in verdicts.classes():
+        members = np.flatnonzero((verdicts.kind == kind) & (verdicts.reason == reason))
+        for cluster in clusters(x, members, fails, least_gap=_GAP):
             severity = int(verdicts.severity[cluster].min())
-            yield _interval(cluster, (key[0], severity, key[1]), ordinals, len(x))
+            yield _interval(cluster, (kind, severity, reason), ordinals, len(x))
 
 
 def _interval(

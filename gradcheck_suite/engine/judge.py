@@ -46,6 +46,12 @@ class Verdicts:
         mild: Bools = (self.kind == 0) | (self.severity == _SEVERITY["info"])
         return mild
 
+    def classes(self) -> list[tuple[int, int]]:
+        """The codes of kind and reason of failures that occur, in a fixed order."""
+        counts = np.bincount(self.kind.astype(np.intp) * len(REASONS) + self.reason)
+        pairs = (divmod(int(code), len(REASONS)) for code in np.flatnonzero(counts))
+        return [(kind, reason) for kind, reason in pairs if kind]
+
     def with_reason(self, where: Any, reason: str) -> Verdicts:
         """The same verdicts, excused at `where`: severity info, for the reason named."""
         severity, code = self.severity.copy(), self.reason.copy()

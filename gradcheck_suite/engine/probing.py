@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -9,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck_suite.engine.boundaries import Exhausted
+from gradcheck_suite.engine.crossings import Asked, Bracket, by_kind, by_size
 from gradcheck_suite.engine.judge import Verdicts
-from gradcheck_suite.engine.pointwise import Judged, Subject, order_of, take
+from gradcheck_suite.engine.pointwise import Judged, Subject, order_of, scaled, take
 from gradcheck_suite.engine.profiles import Key, Profile
-from gradcheck_suite.engine.refusals import Raised
+from gradcheck_suite.engine.refusals import Raised, Unsupported
 from gradcheck_suite.engine.regions import Region
-from gradcheck_suite.floats import Exact
+from gradcheck_suite.floats import Exact, from_ordinal
 from gradcheck_suite.formula.points import Points
 from gradcheck_suite.inputs.targets import Line
 
@@ -118,6 +120,42 @@ class Prober:
                 tracks[k].places.append(start + mine)
                 found[batch[k][0]] = judged.verdicts.take(mine)
         return found
+
+    def foresee(self, brackets: Sequence[Bracket]) -> dict[Bracket, Bracket]:
+        """Where classes may end between floats of tracks, on the vector path; by bracket, where there is a guess."""
+        mine = [b for b in brackets if self.tracks[b.profile].source.path == "vector"]
+        try:
+            found = by_kind(mine, self._computed) if mine else {}
+        except (Raised, Unsupported):
+            return {}
+        rest = [b for b in mine if b not in found]
+        return found | (by_size(rest, self._exact, self.subject.fmt, self.subject.max_ulp) if rest else {})
+
+    def _computed(self, asked: Asked) -> list[Floats]:
+        blocks, tracks = self._blocks(asked)
+        given = {n: np.concatenate([b[n] for b in blocks]) for n in self.subject.names}
+        sizes = [len(ordinals) for _, ordinals in asked]
+        cotangents = np.repeat([t.source.judged.cotangent for t in tracks], sizes)
+        order = self.subject.order_of(self.column)
+        outcome = self.subject.run(given, order, "vector", None if (cotangents == 1).all() else cotangents)
+        return np.split(outcome.columns[self.column], np.cumsum(sizes)[:-1])
+
+    def _exact(self, asked: Asked) -> list[Exact]:
+        blocks, tracks = self._blocks(asked)
+        given = {n: np.concatenate([b[n] for b in blocks]) for n in self.subject.names}
+        points = self.subject.exact(given, order_of(self.column))
+        ends = np.cumsum([0, *(len(ordinals) for _, ordinals in asked)])
+        column = points.columns[self.column]
+        parts = [column[start:end] for start, end in itertools.pairwise(ends.tolist())]
+        return [scaled(part, t.source.judged.cotangent) for part, t in zip(parts, tracks, strict=True)]
+
+    def _blocks(self, asked: Asked) -> tuple[list[dict[str, Floats]], list[Track]]:
+        fmt = self.subject.fmt
+        tracks = [self.tracks[i] for i, _ in asked]
+        blocks = [t.line.at(from_ordinal(o, fmt), fmt) for t, (_, o) in zip(tracks, asked, strict=True)]
+        for track, block in zip(tracks, blocks, strict=True):
+            self._outside(track, block)
+        return blocks, tracks
 
     def _judged(
         self,

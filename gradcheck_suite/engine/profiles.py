@@ -86,10 +86,7 @@ class Profile:
 
     def classes(self) -> list[Key]:
         """The classes that occur and are not hidden, in a fixed order."""
-        reasons = len(REASONS)
-        codes = np.unique(self.verdicts.kind.astype(np.int64) * reasons + self.verdicts.reason)
-        keys = [divmod(int(code), reasons) for code in codes]
-        return [key for key in keys if key[0] and key not in self._hidden]
+        return [key for key in self.verdicts.classes() if key not in self._hidden]
 
     def share(self, inside: Ints, key: Key, lo: int, hi: int) -> float:
         """The part of the floats from `lo` to `hi` that belong to a class; `inside` are the points seen.

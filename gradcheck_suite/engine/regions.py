@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from gradcheck_suite.engine.boundaries import Boundary, Exhausted, locate
+from gradcheck_suite.engine.boundaries import Boundary, Exhausted, Foresee, locate
 from gradcheck_suite.engine.clusters import clusters, joined_sides, worst_member
 from gradcheck_suite.engine.judge import KINDS, REASONS, SEVERITIES, Verdicts
 from gradcheck_suite.engine.profiles import Key, Profile
@@ -94,11 +94,17 @@ class _Span:
 
 
 def map_regions(
-    profiles: Sequence[Profile], evaluate: Evaluate, *, allowance: int, frugal: bool = False
+    profiles: Sequence[Profile],
+    evaluate: Evaluate,
+    *,
+    allowance: int,
+    frugal: bool = False,
+    foresee: Foresee | None = None,
 ) -> list[Region]:
     """Regions of all profiles, which gain the points that were tried; at most `allowance` evaluations.
 
-    `frugal` is for points that are dear: ends are bisected, and checked in their nearest surroundings only.
+    `frugal` is for points that are dear: ends are bisected, and checked in their nearest surroundings only. Ends that
+    `foresee` guesses need fewer evaluations.
     """
     search = _Search(profiles, evaluate, allowance)
     spans: list[_Span] = []
@@ -108,7 +114,7 @@ def map_regions(
             break
         ends = [b for s in fresh for b in (s.below, s.above) if b is not None]
         reach = _FRUGAL_REACH if frugal else _REACH_BINADES << (profiles[0].fmt.precision - 1)
-        locate(ends, search.ask, reach=reach, ways=1 if frugal else None)
+        locate(ends, search.ask, reach=reach, ways=1 if frugal else None, foresee=foresee)
         for span in fresh:
             span.settle()
         spans += fresh

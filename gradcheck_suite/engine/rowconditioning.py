@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gradcheck_suite.engine.conditioning import outwards, units, widened
+from gradcheck_suite.engine.boxes import ends_of
+from gradcheck_suite.engine.conditioning import rounded, units, widened
 from gradcheck_suite.floats import Exact, Format, round_exact
 from gradcheck_suite.formula.arithmetic import uncertified
 from gradcheck_suite.formula.arrays import (
@@ -128,8 +129,8 @@ def _dismissed(
         columns, m = evaluate(box, ARB, under)
         if m.undecided or m.ties or m.clamped:
             return nothing, False
-        ends = np.array([(float(b.lower()), float(b.upper())) for b in columns[column][entries]]).T
-    below, above = widened(*outwards(ends, fmt), most, fmt)
+        ends = ends_of(columns[column][entries])
+    below, above = widened(*rounded(ends, fmt), most, fmt)
     return (computed < below) | (computed > above), True
 
 

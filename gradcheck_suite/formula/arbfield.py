@@ -199,28 +199,17 @@ class ArbField:
             return arb("inf") if a == 0 else arb("-inf")
         return a.erfcinv() if a > 0 and a < 2 else arb("nan")
 
-    # e^(x^2) erfc x = U(1/2, 1/2, x^2)/sqrt(pi) for x > 0 (NIST DLMF 7.11.5, 13.6.8) loses no digits in the
-    # tail, nor do its derivatives by dU(a, b, z)/dz = -a U(a+1, b+1, z) (DLMF 13.3.22); x < 0 follows from
-    # erfc(-x) = 2 - erfc x.
     @staticmethod
     def erfcx(a: arb) -> arb:
-        if a > 1:
-            return (a * a).hypgeom_u(_HALF, _HALF) / arb.pi().sqrt()
-        return (a * a).exp() * a.erfc()
+        return _erfcx(a, 0)
 
-    @classmethod
-    def erfcx1(cls, a: arb) -> arb:
-        if a > 1:
-            return -a * (a * a).hypgeom_u(3 * _HALF, 3 * _HALF) / arb.pi().sqrt()
-        return 2 * a * cls.erfcx(a) - 2 / arb.pi().sqrt()
+    @staticmethod
+    def erfcx1(a: arb) -> arb:
+        return _erfcx(a, 1)
 
-    @classmethod
-    def erfcx2(cls, a: arb) -> arb:
-        if a > 1:
-            z = a * a
-            tail = 3 * z * z.hypgeom_u(5 * _HALF, 5 * _HALF) - z.hypgeom_u(3 * _HALF, 3 * _HALF)
-            return tail / arb.pi().sqrt()
-        return 2 * cls.erfcx(a) + 2 * a * cls.erfcx1(a)
+    @staticmethod
+    def erfcx2(a: arb) -> arb:
+        return _erfcx(a, 2)
 
     @staticmethod
     def sinc(a: arb) -> arb:
@@ -271,6 +260,41 @@ def _bessel(order: int, *, scaled: bool) -> Callable[[arb], arb]:
 
 
 _HALF = arb(1) / 2
+_SERIES_FROM = 256
+
+
+def _erfcx(a: arb, order: int) -> arb:
+    """A derivative of f(x) = e^(x^2) erfc x, of order 0, 1 or 2.
+
+    f(x) = U(1/2, 1/2, x^2)/sqrt(pi) (NIST DLMF 7.11.5, 13.6.8), whose derivatives follow by dU(a, b, z)/dz =
+    -a U(a+1, b+1, z) (13.3.22), loses no digits and is fast where x is large.  Elsewhere derivatives follow by
+    f' = 2x f - 2/sqrt(pi), which loses some; as many more are spent on it.
+    """
+    if a > _SERIES_FROM:
+        z, root = a * a, arb.pi().sqrt()
+        u = [z.hypgeom_u(k * _HALF, k * _HALF) for k in ((1,), (3,), (3, 5))[order]]
+        return (u[0], -a * u[0], 3 * z * u[-1] - u[0])[order] / root
+    if not a > 1:
+        return _by_recurrence(a, order)
+    centre, before = a.mid(), _flint.prec
+    _flint.prec = before + 16 + (2 + 2 * order) * (math.frexp(float(centre))[1] + 1)
+    try:
+        value = _by_recurrence(centre, order)
+    finally:
+        _flint.prec = before
+    # f is 2/sqrt(pi) times the integral of e^(-t^2 - 2xt) over t > 0 (7.7.1): without the t^2 that bounds the
+    # derivative of order k by k!/(sqrt(pi) x^(k+1)).
+    slope = math.factorial(order + 1) / (arb.pi().sqrt() * a.lower() ** (order + 2))
+    return +value + arb(0, (slope * a.rad()).upper())
+
+
+def _by_recurrence(a: arb, order: int) -> arb:
+    f = (a * a).exp() * a.erfc()
+    slope = 2 / arb.pi().sqrt()
+    first = 2 * a * f - slope
+    return (f, first, 2 * f + 2 * a * first)[order]
+
+
 # Below this the closed forms of the derivatives of sin(pi x)/(pi x) cancel.
 _SERIES_BELOW = arb(1) / 8
 

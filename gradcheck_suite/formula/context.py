@@ -40,7 +40,8 @@ class Context(Steps, Algorithms):
 
     `clamped` records where a documented clamp holds; `straight` asks for the derivative that does not see it.
     `missing` says that NaN among the inputs is a missing number and not an unknown one: it spreads, but for
-    what documents where it goes, which `placed` records.
+    what documents where it goes, which `placed` records.  `stopped` records that a derivative is none of the
+    value.
     """
 
     def __init__(self, field: Field, *, straight: bool = False, missing: bool = False) -> None:
@@ -48,6 +49,7 @@ class Context(Steps, Algorithms):
         self.straight = straight
         self.missing = missing
         self.placed = False
+        self.stopped = False
         self.ties: list[Any] = []
         self.undecided: list[Any] = []
         self.branches: list[Any] = []
@@ -79,6 +81,7 @@ class Context(Steps, Algorithms):
 
     def stop(self, x: Array) -> Array:
         """The value of x without its derivatives of any order: documented straight-through forms."""
+        self.stopped = True
         value = self.const(x).value
         if isinstance(self.field, DualField):
             value = elementwise(lambda a: Dual(a.v, self.field.base.zero), value)

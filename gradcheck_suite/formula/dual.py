@@ -13,6 +13,10 @@ from typing import Any
 from gradcheck_suite.formula.fields import BESSEL_ORDERS, Field
 
 
+class NoSecondDerivative(AttributeError):
+    """A function of which only the first derivative is known."""
+
+
 class Dual:
     """`v + d*eps` with eps^2 = 0; `v` and `d` are scalars of one field."""
 
@@ -190,7 +194,7 @@ class DualField:
         return self.base.approx(a.v)
 
     def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"no function {name!r} with a known second derivative")
+        raise NoSecondDerivative(f"no function {name!r} with a known second derivative")
 
 
 @cache

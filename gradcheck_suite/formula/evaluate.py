@@ -18,7 +18,7 @@ from gradcheck_suite.floats import Exact, Format
 from gradcheck_suite.formula.arithmetic import precisions, to_balls, uncertified
 from gradcheck_suite.formula.balls import arb
 from gradcheck_suite.formula.context import Context
-from gradcheck_suite.formula.dual import Dual, dual_over
+from gradcheck_suite.formula.dual import Dual, NoSecondDerivative, dual_over
 from gradcheck_suite.formula.fields import ARB, MPMATH, Field
 from gradcheck_suite.formula.tape import Array, Objects, Variable, elementwise, gradient, objects
 
@@ -125,6 +125,34 @@ def _with_second(
 
 def _seeded(x: Objects, direction: Any) -> Objects:
     return elementwise(lambda v: Dual(v, direction), x)
+
+
+def sloped(
+    formula: Formula, field: Any, inputs: Mapping[str, Objects], column: str
+) -> tuple[Objects, dict[str, Objects], Masks]:
+    """The column "value" or "d:name", its derivatives by every input, as far as these are known, and the masks.
+
+    Over balls that hold a set of inputs, the derivatives bound how far the column moves in it where no mask is
+    set: by the mean value theorem.
+    """
+    every, name = tuple(inputs), column.partition(":")[2]
+    shape = inputs[every[0]].shape
+    if not name:
+        columns, m = _pass(formula, field, inputs, every, straight=False)
+        slopes = {n: columns[f"d:{n}"] for n in every}
+        return columns["value"], {} if m.stopped else slopes, _masks(m, shape)
+    order = len(column) - len(name) - 1
+    try:
+        if order > 1:
+            raise NoSecondDerivative
+        seeds = {n: _seeded(x, field.one if n == name else field.zero) for n, x in inputs.items()}
+        columns, m = _pass(formula, dual_over(field), seeds, every, straight=False)
+    except NoSecondDerivative:
+        known, masks = derivatives(formula, field, inputs, (name,), order)
+        return known[column], {}, masks
+    # What moves the derivative by this input along another is what moves that by the other along this.
+    slopes = {n: _TANGENT(columns[f"d:{n}"]) for n in every}
+    return _PART(columns[column]), {} if m.stopped else slopes, _masks(m, shape)
 
 
 def _by_mpmath(
@@ -285,6 +313,7 @@ __all__ = [
     "enclose",
     "reference_mpmath",
     "settle_rule",
+    "sloped",
     "start_precision",
     "to_exact",
 ]

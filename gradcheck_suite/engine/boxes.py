@@ -1,0 +1,170 @@
+"""The second ruler without a single move: what balls that hold all moves of a point's numbers at once tell.
+
+No move leads out of the enclosure of the column over its box.  That of a cancelling formula is wide; the mean
+value theorem gives a narrow one, for the column moves by no more than its slopes in the box allow.  By no less
+than the least of them either: so far its range certainly reaches (Neumaier 1990, "Interval Methods for Systems
+of Equations", section 2.3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from gradcheck_suite.floats import Exact, Format
+from gradcheck_suite.formula.balls import arb
+from gradcheck_suite.formula.evaluate import (
+    PRECISION_CAP,
+    Formula,
+    Masks,
+    derivatives,
+    sloped,
+    start_precision,
+)
+from gradcheck_suite.formula.fields import ARB
+from gradcheck_suite.formula.tape import Objects, elementwise
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Ends = tuple[Floats, Floats]
+"""Lower and upper, rounded to nearest."""
+
+_BITS, _CANCELLED = 128, 32
+# A number that is moved is rounded, to many bits; radii of balls to 30.
+_A_LITTLE_MORE, _A_LITTLE_LESS = 1 + 2.0**-18, 1 - 2.0**-18
+
+
+class Bounds(NamedTuple):
+    """Of a column at every point: ends that no move leads beyond, and ends that some moves reach.
+
+    Where nothing is known the first are infinite and the second NaN.
+    """
+
+    most: Ends
+    least: Ends
+
+
+def bounds(
+    formula: Formula,
+    quantities: Mapping[str, Floats],
+    centre: Exact,
+    fmt: Format,
+    *,
+    column: str,
+    scale: float,
+    units: float,
+) -> Bounds:
+    """How far moves of all quantities by some units of roundoff can take a column times `scale`.
+
+    `centre` is the exact result without a move, NaN where it is no single number.  Where a comparison is
+    undecided in the box, or a documented clamp holds, a gradient is not enclosed.
+    """
+    bits = start_precision(fmt)
+    most, least = _bounds(formula, quantities, centre, fmt, column, scale, units, bits)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        lost = np.log2(most[1] - most[0]) - np.log2(np.abs(centre.hi)) - centre.exp
+    rest = np.flatnonzero((most[0] <= 0) & (most[1] >= 0) & (lost > _CANCELLED) & np.isfinite(lost))
+    if len(rest):
+        # So wide is no box: it is digits that the formula lost.
+        given = {n: x[rest] for n, x in quantities.items()}
+        bits = min(bits + int(lost[rest].max()) + _CANCELLED, PRECISION_CAP)
+        again = _bounds(formula, given, centre[rest], fmt, column, scale, units, bits)
+        for known, better in zip((*most, *least), (*again.most, *again.least), strict=True):
+            known[rest] = better
+    return Bounds(most, least)
+
+
+def _bounds(
+    formula: Formula,
+    quantities: Mapping[str, Floats],
+    centre: Exact,
+    fmt: Format,
+    column: str,
+    scale: float,
+    units: float,
+    bits: int,
+) -> Bounds:
+    with ARB.precision(bits):
+        box, (outer, inner) = boxes(quantities, fmt, units), _radii(quantities, fmt, units)
+        found, slopes, masks = sloped(formula, ARB, box, column)
+        most = ends_of(found * arb(scale))
+        kinked = masks.tie | masks.clamped | masks.undecided
+        if column != "value":
+            most = np.where(kinked, -np.inf, most[0]), np.where(kinked, np.inf, most[1])
+        least = np.full(len(found), np.nan), np.full(len(found), np.nan)
+        smooth = np.flatnonzero(~kinked & np.isfinite(centre.hi))
+        if not slopes or not len(smooth):
+            return Bounds(most, least)
+        here = _balls(centre[smooth])
+        apart, sure = np.zeros(len(smooth), dtype=object), np.zeros(len(smooth), dtype=object)
+        for name, slope in slopes.items():
+            by = slope[smooth] * arb(scale)
+            apart = apart + by * elementwise(_around, outer[name][smooth].astype(object))
+            sure = sure + elementwise(arb.abs_lower, by) * inner[name][smooth].astype(object)
+        low, high = ends_of(here + apart)
+        with np.errstate(invalid="ignore"):
+            most[0][smooth], most[1][smooth] = np.fmax(most[0][smooth], low), np.fmin(most[1][smooth], high)
+        least[0][smooth], least[1][smooth] = ends_of(here - sure)[1], ends_of(here + sure)[0]
+    return Bounds(most, least)
+
+
+def enclosures(
+    formula: Formula,
+    quantities: Mapping[str, Floats],
+    fmt: Format,
+    *,
+    column: str,
+    wrt: Sequence[str],
+    order: int,
+    scale: float,
+    units: float,
+) -> tuple[Ends, Masks]:
+    """Ends of a column times `scale` over all moves, as its formula encloses them, and what is decided there."""
+    with ARB.precision(_BITS):
+        found, masks = derivatives(formula, ARB, boxes(quantities, fmt, units), wrt, order)
+        return ends_of(found[column] * arb(scale)), masks
+
+
+def boxes(quantities: Mapping[str, Floats], fmt: Format, units: float) -> dict[str, Objects]:
+    """Balls of all that some units of roundoff make of each number; of a subnormal one, of half its spacing."""
+    radii = _radii(quantities, fmt, units)[0]
+    return {n: elementwise(arb, x.astype(object), radii[n].astype(object)) for n, x in quantities.items()}
+
+
+def _radii(
+    quantities: Mapping[str, Floats], fmt: Format, units: float
+) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    """How far each number moves at most, rounded up, and how far some move takes it, rounded down."""
+    outer, inner = {}, {}
+    for n, x in quantities.items():
+        tiny = is_subnormal(x, fmt)
+        # Of the smallest numbers of binary64 a radius is rounded itself.
+        reach = np.where(tiny, fmt.smallest_subnormal * (units / 2), np.abs(x) * (fmt.unit_roundoff * units))
+        outer[n] = np.nextafter(reach * _A_LITTLE_MORE, np.inf)
+        inner[n] = np.where(tiny, reach, np.nextafter(reach * _A_LITTLE_LESS, 0.0))
+    return outer, inner
+
+
+def is_subnormal(x: Floats, fmt: Format) -> Bools:
+    """Which numbers are subnormal in a format, 0 apart."""
+    return np.asarray((x != 0) & (np.abs(x) < fmt.smallest_normal), dtype=bool)
+
+
+def _around(radius: float) -> arb:
+    return arb(0, radius)
+
+
+def ends_of(balls: Objects) -> Ends:
+    """Lower and upper ends of balls."""
+    ends = [(float(b.lower()), float(b.upper())) for b in balls]
+    lower, upper = np.array(ends, dtype=np.float64).reshape(len(balls), 2).T.copy()
+    return lower, upper
+
+
+def _balls(exact: Exact) -> Objects:
+    """Balls that hold each of some finite numbers."""
+    parts = zip(exact.hi.tolist(), exact.lo.tolist(), exact.exp.tolist(), exact.rad.tolist(), strict=True)
+    return np.array([(arb(hi) + arb(lo, rad)) * arb((1, exp)) for hi, lo, exp, rad in parts], dtype=object)

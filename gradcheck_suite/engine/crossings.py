@@ -1,0 +1,150 @@
+"""Guesses of where a class of points ends: where results, computed or exact, cross from one kind to another.
+
+Most classes end where torch's results become 0, infinite or NaN, or where the exact ones leave the range of the
+format.  That is found without judging anything: computed results alone cost a hundredth of a verdict, and the
+size of an exact one tells how far away a crossing is.  A guess need not be right, for it is asked afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from gradcheck_suite.floats import Exact, Format
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+_WAYS = 63
+# Brackets shrink with the square of the step before, as those of a secant do.
+_FIRST_GUARD, _ROUNDS = 5, 12
+
+
+class Bracket(NamedTuple):
+    """Ordinals of two floats of a profile: of a member, and of one of another class."""
+
+    profile: int
+    inner: int
+    outer: int
+
+    @property
+    def outward(self) -> int:
+        return 1 if self.outer > self.inner else -1
+
+    @property
+    def gap(self) -> int:
+        return abs(self.outer - self.inner)
+
+    def at(self, steps: Sequence[int]) -> list[int]:
+        """The ordinals so many steps outwards from the inner one."""
+        return [self.inner + self.outward * s for s in steps]
+
+
+Asked = Sequence[tuple[int, Sequence[int]]]
+"""Ordinals by profile."""
+
+
+def by_kind(
+    brackets: Sequence[Bracket], computed: Callable[[Asked], Sequence[Floats]]
+) -> dict[Bracket, Bracket]:
+    """Adjacent floats between which computed results change to 0, an infinity or NaN, or from it.
+
+    By bracket; those whose two ends are alike have none.  Of several changes the outermost is found.
+    """
+    wanted = list(dict.fromkeys(brackets))
+    ends = [kinds(y) for y in computed([(b.profile, (b.inner, b.outer)) for b in wanted])]
+    found = {b: b for b, (inner, outer) in zip(wanted, ends, strict=True) if inner != outer}
+    own = {b: end[0] for b, end in zip(wanted, ends, strict=True)}
+    while wide := [b for b, now in found.items() if now.gap > 1]:
+        steps = [_evenly(found[b].gap) for b in wide]
+        asked = [(b.profile, found[b].at(s)) for b, s in zip(wide, steps, strict=True)]
+        for b, s, y in zip(wide, steps, computed(asked), strict=True):
+            alike = np.flatnonzero(kinds(y) == own[b])
+            last = int(alike[-1]) if len(alike) else -1
+            now, tried = found[b], [0, *s, found[b].gap]
+            inner, outer = now.at(tried[last + 1 : last + 3])
+            found[b] = Bracket(b.profile, inner, outer)
+    return found
+
+
+def kinds(y: Floats) -> Ints:
+    """Codes: of 0, of infinities of either sign, of NaN, and of all other numbers."""
+    codes: Ints = np.select([np.isnan(y), y == 0, np.isposinf(y), np.isneginf(y)], [1, 2, 3, 4], 0)
+    return codes
+
+
+def _evenly(gap: int) -> list[int]:
+    ways = min(_WAYS, gap - 1)
+    return [gap * i // (ways + 1) for i in range(1, ways + 1)]
+
+
+def by_size(
+    brackets: Sequence[Bracket], exact: Callable[[Asked], Sequence[Exact]], fmt: Format, max_ulp: float
+) -> dict[Bracket, Bracket]:
+    """Floats between which exact results cross an end of the format's range, most of them adjacent; by bracket.
+
+    There are three: of numbers that 0 may not stand for, of normal numbers, and of those that do not overflow.
+    Of several that are crossed it is the one next to the member.
+    """
+    wanted = list(dict.fromkeys(brackets))
+    ends = exact([(b.profile, (b.inner, b.outer)) for b in wanted])
+    found: dict[Bracket, Bracket] = {}
+    levels: dict[Bracket, Level] = {}
+    scores: dict[Bracket, Floats] = {}
+    for b, end in zip(wanted, ends, strict=True):
+        beyond = [(level, _above(end, level)) for level in _levels(fmt, max_ulp)]
+        crossed = [(level, s) for level, s in beyond if (s[0] < 0) != (s[1] < 0) and np.isfinite(s).all()]
+        if crossed:
+            found[b] = b
+            levels[b], scores[b] = min(crossed, key=lambda c: abs(float(c[1][0])))
+    bits = dict.fromkeys(found, _FIRST_GUARD)
+    for _ in range(_ROUNDS):
+        wide = [b for b, now in found.items() if now.gap > 1]
+        if not wide:
+            break
+        steps = [_tried(found[b], scores[b], fmt, bits[b]) for b in wide]
+        asked = [(b.profile, found[b].at(s)) for b, s in zip(wide, steps, strict=True)]
+        for b, s, e in zip(wide, steps, exact(asked), strict=True):
+            score = [scores[b][0], *_above(e, levels[b]), scores[b][1]]
+            tried = [0, *s, found[b].gap]
+            last = max(i for i, v in enumerate(score[:-1]) if (v < 0) == (score[0] < 0))
+            # Where the guards did not hold the root, the next ones stand farther apart.
+            bits[b] = 2 * bits[b] if 0 < last < len(s) else _FIRST_GUARD
+            inner, outer = found[b].at(tried[last : last + 2])
+            found[b] = Bracket(b.profile, inner, outer)
+            scores[b] = np.array(score[last : last + 2])
+    return found
+
+
+Level = tuple[float, int]
+"""Binary logarithms of a number, as a sum."""
+
+
+def _levels(fmt: Format, max_ulp: float) -> tuple[Level, Level, Level]:
+    """The ends of the range."""
+    few = float(np.log2(max(max_ulp, 0.5)))
+    top = float(np.log2(1 - fmt.unit_roundoff / 2))
+    return (few, fmt.ulp_exponent_min), (0.0, fmt.emin), (top, fmt.emax + 1)
+
+
+def _above(exact: Exact, level: Level) -> Floats:
+    """By how many binades numbers exceed a level, in full precision where that is little."""
+    with np.errstate(divide="ignore"):
+        above: Floats = np.log2(np.abs(exact.hi)) - level[0] + (exact.exp - level[1])
+    return above
+
+
+def _tried(bracket: Bracket, scores: Floats, fmt: Format, bits: int) -> list[int]:
+    """Steps from the inner end: where a straight line crosses 0, a little before and after it, and the power of two
+    that is nearest to it, where the spacing of floats changes and with it the slope.
+    """
+    gap, binade = bracket.gap, 1 << (fmt.precision - 1)
+    part = float(scores[0] / (scores[0] - scores[1]))
+    centre, guard = gap * round(part * 2**53) >> 53, max(gap >> bits, 1)
+    (at,) = bracket.at([centre])
+    power = (round(at / binade) * binade - bracket.inner) * bracket.outward
+    steps = {min(max(s, 1), gap - 1) for s in (centre - guard, centre, centre + 1, centre + guard)}
+    return sorted(steps | ({power} if 0 < power < gap else set()))
