@@ -17,7 +17,7 @@ from gradcheck_suite.engine.crossings import Bracket
 _CLEAN_WAYS = 3
 _GRADUAL_WAYS = 8
 _FEW, _FEW_WAYS = 6, 7
-# Distances from the end at which it is checked: all powers of two up to 2^8, from there powers of four.
+# Distances from the end at which it is checked: all powers of two up to 2^8, from there powers of eight.
 _NEAR_BITS = 8
 _WORTH_A_GUESS = 1 << 10
 
@@ -106,7 +106,7 @@ def _distances(reach: int) -> Iterator[int]:
     bits = 0
     while 1 << bits <= reach:
         yield 1 << bits
-        bits += 1 if bits < _NEAR_BITS else 2
+        bits += 1 if bits < _NEAR_BITS else 3
 
 
 Ask = Callable[[Sequence[tuple[Boundary, int]]], Sequence[bool]]

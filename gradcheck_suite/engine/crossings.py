@@ -72,7 +72,7 @@ def by_kind(
 
 def kinds(y: Floats) -> Ints:
     """Codes: of 0, of infinities of either sign, of NaN, and of all other numbers."""
-    codes: Ints = np.select([np.isnan(y), y == 0, np.isposinf(y), np.isneginf(y)], [1, 2, 3, 4], 0)
+    codes: Ints = (y == 0) + 2 * (y != y) + 4 * (y == np.inf) + 8 * (y == -np.inf)
     return codes
 
 

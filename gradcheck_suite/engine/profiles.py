@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Collection, Sequence
 from functools import cached_property
 
@@ -57,15 +58,16 @@ class Profile:
         self.verdicts = self.verdicts.joined(verdicts)
 
     @cached_property
-    def _numbers(self) -> Ints:
+    def _numbers(self) -> list[int]:
         """The ordinals of the sample without its NaNs; they rise."""
-        return self.ordinals[: int(np.count_nonzero(~np.isnan(self.x[: self._sampled])))]
+        numbers: list[int] = self.ordinals[: np.count_nonzero(~np.isnan(self.x[: self._sampled]))].tolist()
+        return numbers
 
     def index(self, ordinal: int) -> int | None:
         """The point with this ordinal, where one was judged; of the two zeros the positive one."""
         if ordinal in self._tried:
             return self._tried[ordinal]
-        i = int(np.searchsorted(self._numbers, ordinal, side="right")) - 1
+        i = bisect_right(self._numbers, ordinal) - 1
         return i if i >= 0 and self._numbers[i] == ordinal else None
 
     def order(self) -> Ints:

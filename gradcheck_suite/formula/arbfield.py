@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -300,20 +301,34 @@ _SERIES_BELOW = arb(1) / 8
 
 
 def _sinc_series(a: arb, order: int) -> arb:
-    """The derivative of sum_n (-1)^n (pi a)^(2n) / (2n+1)!, term by term; |a| < 1/8.
+    """The derivative of sum_n (-1)^n (pi a)^(2n) / (2n+1)!, by Horner's rule; |a| < 1/8.
 
     The terms alternate and fall by more than two thirds each, so that the first one left out bounds the rest.
     """
-    square = (arb.pi() * a) ** 2
-    power = arb.pi() ** 2 * (a if order == 1 else arb(1))
-    total, factorial, n = arb(0), 6, 1
-    while True:
-        weight = 2 * n if order == 1 else 2 * n * (2 * n - 1)
-        term = power * weight / factorial
-        # A ball around 0 never passes the first test; by n = prec its terms are far below its radius.
-        if abs(term) < abs(total) * arb((1, -_flint.prec - 10)) or term == 0 or n > _flint.prec:
-            return total + arb(0, abs(term).upper())
-        total += -term if n % 2 else term
-        power *= square
+    t = (arb.pi() * a) ** 2
+    most = abs(t).upper()
+    binade = math.frexp(float(most))[1] if float(most) else -_flint.prec
+    weights, bits = _sinc_weights(order, _flint.prec)
+    last = next((n for n, lost in enumerate(bits) if lost - n * binade > _flint.prec + 10), len(bits) - 1)
+    total = arb(0)
+    for weight in weights[last - 1 :: -1]:
+        total = total * t + weight
+    total += arb(0, abs(weights[last] * most**last).upper())
+    return arb.pi() ** 2 * (total * a if order == 1 else total)
+
+
+@functools.lru_cache(maxsize=64)
+def _sinc_weights(order: int, precision: int) -> tuple[list[arb], list[float]]:
+    """The coefficients of the series in (pi a)^2, as many as a precision can ask for, and by how many bits each is
+    smaller than the first.
+    """
+    weights: list[arb] = []
+    bits: list[float] = []
+    factorial, n = 6, 1
+    while not bits or bits[-1] + 2 * len(bits) < precision + 16:
+        weight = arb(2 * n if order == 1 else 2 * n * (2 * n - 1)) / factorial
+        weights.append(-weight if n % 2 else weight)
+        bits.append(math.log2(1 / 3) - float(abs(weight).log() / arb(2).log()))
         factorial *= (2 * n + 2) * (2 * n + 3)
         n += 1
+    return weights, bits

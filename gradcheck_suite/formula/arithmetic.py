@@ -42,11 +42,14 @@ def uncertified() -> bool:
 
 def precisions(inputs: Mapping[str, Objects]) -> npt.NDArray[np.int64]:
     """The bits that each point of several 1-D arrays of exact numbers needs: x - tanh x at 2^-q cancels 2q of them."""
-    spans = np.maximum.reduce(
-        [np.array([_binade(x) for x in column], dtype=np.int64) for column in inputs.values()]
-    )
-    rounded: npt.NDArray[np.int64] = _rounded(spans)
+    rounded: npt.NDArray[np.int64] = _rounded(spans(inputs))
     return rounded
+
+
+def spans(inputs: Mapping[str, Objects]) -> npt.NDArray[np.int64]:
+    """By how many binades the farthest number of each point of several 1-D arrays is away from 1."""
+    columns = [np.array([_binade(x) for x in column], dtype=np.int64) for column in inputs.values()]
+    return np.asarray(np.maximum.reduce(columns), dtype=np.int64)
 
 
 def precision_of_all(arrays: Iterable[Any]) -> int:

@@ -7,7 +7,7 @@ raised to the precision that it needs on its own.  Inputs are exact: ints, binar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck_suite.floats import Exact, Format
-from gradcheck_suite.formula.arithmetic import precisions, to_balls, uncertified
+from gradcheck_suite.formula.arithmetic import precisions, spans, to_balls, uncertified
 from gradcheck_suite.formula.balls import arb
 from gradcheck_suite.formula.context import Context
 from gradcheck_suite.formula.dual import Dual, NoSecondDerivative, dual_over
@@ -29,6 +29,7 @@ PRECISION_CAP = 4096
 """Bits at which a comparison that is still undecided counts as a tie, and a value as inconclusive."""
 
 _SPARE = 24
+_PER_BINADE, _STEP = 2, 256
 # Bits beyond the format's own precision: an error in ULP is then certain to 2^-23, far below any threshold.
 _PART = np.frompyfunc(lambda a: a.v, 1, 1)
 _TANGENT = np.frompyfunc(lambda a: a.d, 1, 1)
@@ -210,27 +211,45 @@ def enclose(
     tie, clamped = np.zeros(size, dtype=bool), np.zeros(size, dtype=bool)
     columns: dict[str, Objects] = {}
     settled: dict[str, Bools] = {}
-    open_points = np.arange(size)
-    bits = start_precision(fmt)
     done = settle_rule(fmt)
-    while True:
-        part = {n: x[open_points] for n, x in exact.items()}
+    waiting = {start_precision(fmt): np.arange(size)}
+    while waiting:
+        bits = min(waiting)
+        where = waiting.pop(bits)
+        part = {n: x[where] for n, x in exact.items()}
         with ARB.precision(bits):
             found, masks = derivatives(formula, ARB, part, wrt, order, straight=straight)
-            good = np.ones(len(open_points), dtype=bool)
+            good = np.ones(len(where), dtype=bool)
             for name, column in found.items():
                 sure = np.asarray(np.frompyfunc(done, 1, 1)(column), dtype=bool)
                 good &= sure
-                columns.setdefault(name, np.full(size, ARB.nan, dtype=object))[open_points] = column
-                settled.setdefault(name, np.zeros(size, dtype=bool))[open_points] = sure
-        tie[open_points], clamped[open_points] = masks.tie, masks.clamped
+                columns.setdefault(name, np.full(size, ARB.nan, dtype=object))[where] = column
+                settled.setdefault(name, np.zeros(size, dtype=bool))[where] = sure
+        tie[where], clamped[where] = masks.tie, masks.clamped
+        if bits >= PRECISION_CAP:
+            break
         if patience is not None and bits >= patience:
             good |= np.logical_or.reduce([_no_number(column) for column in found.values()])
-        open_points = open_points[~good]
-        if not len(open_points) or bits >= PRECISION_CAP:
-            return Enclosures(columns, settled, tie, clamped)
-        # What twice the digits do not settle has mostly cancelled by far: bits are cheaper than rounds.
-        bits = min(bits * (2 if bits == start_precision(fmt) else 4), PRECISION_CAP)
+        rest = np.flatnonzero(~good)
+        for further, those in _raised(bits, fmt, {n: x[rest] for n, x in part.items()}) if len(rest) else ():
+            waiting[further] = np.concatenate([waiting.get(further, rest[:0]), where[rest[those]]])
+    return Enclosures(columns, settled, tie, clamped)
+
+
+def _raised(
+    bits: int, fmt: Format, inputs: Mapping[str, Objects]
+) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
+    """Further precisions for points that some bits did not settle, with the indices of those that need them.
+
+    Where a formula cancels, it mostly loses one or two bits for each binade that an input is away from 1.
+    """
+    first = bits == start_precision(fmt)
+    wanted = np.full(len(next(iter(inputs.values()))), bits * (2 if first else 4))
+    if first:
+        wanted = np.maximum(wanted, bits + _PER_BINADE * spans(inputs))
+    steps = np.minimum(-(-wanted // _STEP) * _STEP, PRECISION_CAP)
+    for further in np.unique(steps):
+        yield int(further), np.flatnonzero(steps == further)
 
 
 def _no_number(column: Objects) -> Bools:
