@@ -32,100 +32,96 @@ Bools = npt.NDArray[np.bool_]
 Ends = tuple[Floats, Floats]
 """Lower and upper, rounded to nearest."""
 
-_BITS, _CANCELLED = 128, 32
+_CANCELLED = 32
 # A number that is moved is rounded, to many bits; radii of balls to 30.
 _A_LITTLE_MORE, _A_LITTLE_LESS = 1 + 2.0**-18, 1 - 2.0**-18
 
 
 class Bounds(NamedTuple):
-    """Of a column at every point: ends that no move leads beyond, and ends that some moves reach.
-
-    Where nothing is known the first are infinite and the second NaN.
+    """Of a column at every point: ends that no move leads beyond, and ends that some moves reach; NaN where nothing
+    is known.
     """
 
     most: Ends
     least: Ends
 
 
+def enclosures(
+    formula: Formula,
+    quantities: Mapping[str, Floats],
+    *,
+    column: str,
+    wrt: Sequence[str],
+    order: int,
+    scale: float,
+    fmt: Format,
+    units: float,
+    bits: int,
+) -> tuple[Ends, Masks]:
+    """Ends of a column times `scale` over all moves, as its formula encloses them, and what is decided there."""
+    with ARB.precision(bits):
+        found, masks = derivatives(formula, ARB, boxes(quantities, fmt, units), wrt, order)
+        return ends_of(found[column] * arb(scale)), masks
+
+
 def bounds(
     formula: Formula,
     quantities: Mapping[str, Floats],
     centre: Exact,
-    fmt: Format,
     *,
     column: str,
     scale: float,
+    fmt: Format,
     units: float,
 ) -> Bounds:
-    """How far moves of all quantities by some units of roundoff can take a column times `scale`.
+    """How far moves of all quantities by some units of roundoff can take a column times `scale`, by its slopes.
 
-    `centre` is the exact result without a move, NaN where it is no single number.  Where a comparison is
-    undecided in the box, or a documented clamp holds, a gradient is not enclosed.
+    `centre` is the exact result without a move.  Nothing is known where a comparison is undecided in the box,
+    where a documented clamp holds, or of second derivatives.
     """
     bits = start_precision(fmt)
-    most, least = _bounds(formula, quantities, centre, fmt, column, scale, units, bits)
+    found = _bounds(formula, quantities, centre, column, scale, fmt, units, bits)
+    low, high = found.most
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        lost = np.log2(most[1] - most[0]) - np.log2(np.abs(centre.hi)) - centre.exp
-    rest = np.flatnonzero((most[0] <= 0) & (most[1] >= 0) & (lost > _CANCELLED) & np.isfinite(lost))
+        lost = np.log2(high - low) - np.log2(np.abs(centre.hi)) - centre.exp
+    rest = np.flatnonzero((low <= 0) & (high >= 0) & (lost > _CANCELLED) & np.isfinite(lost))
     if len(rest):
         # So wide is no box: it is digits that the formula lost.
         given = {n: x[rest] for n, x in quantities.items()}
         bits = min(bits + int(lost[rest].max()) + _CANCELLED, PRECISION_CAP)
-        again = _bounds(formula, given, centre[rest], fmt, column, scale, units, bits)
-        for known, better in zip((*most, *least), (*again.most, *again.least), strict=True):
+        again = _bounds(formula, given, centre[rest], column, scale, fmt, units, bits)
+        for known, better in zip((*found.most, *found.least), (*again.most, *again.least), strict=True):
             known[rest] = better
-    return Bounds(most, least)
+    return found
 
 
 def _bounds(
     formula: Formula,
     quantities: Mapping[str, Floats],
     centre: Exact,
-    fmt: Format,
     column: str,
     scale: float,
+    fmt: Format,
     units: float,
     bits: int,
 ) -> Bounds:
+    size = len(centre)
+    most, least = ((np.full(size, np.nan), np.full(size, np.nan)) for _ in range(2))
     with ARB.precision(bits):
-        box, (outer, inner) = boxes(quantities, fmt, units), _radii(quantities, fmt, units)
-        found, slopes, masks = sloped(formula, ARB, box, column)
-        most = ends_of(found * arb(scale))
-        kinked = masks.tie | masks.clamped | masks.undecided
-        if column != "value":
-            most = np.where(kinked, -np.inf, most[0]), np.where(kinked, np.inf, most[1])
-        least = np.full(len(found), np.nan), np.full(len(found), np.nan)
-        smooth = np.flatnonzero(~kinked & np.isfinite(centre.hi))
+        slopes, masks = sloped(formula, ARB, boxes(quantities, fmt, units), column)
+        smooth = np.flatnonzero(~(masks.tie | masks.clamped | masks.undecided) & np.isfinite(centre.hi))
         if not slopes or not len(smooth):
             return Bounds(most, least)
+        outer, inner = _radii({n: x[smooth] for n, x in quantities.items()}, fmt, units)
         here = _balls(centre[smooth])
         apart, sure = np.zeros(len(smooth), dtype=object), np.zeros(len(smooth), dtype=object)
         for name, slope in slopes.items():
             by = slope[smooth] * arb(scale)
-            apart = apart + by * elementwise(_around, outer[name][smooth].astype(object))
-            sure = sure + elementwise(arb.abs_lower, by) * inner[name][smooth].astype(object)
-        low, high = ends_of(here + apart)
-        with np.errstate(invalid="ignore"):
-            most[0][smooth], most[1][smooth] = np.fmax(most[0][smooth], low), np.fmin(most[1][smooth], high)
+            apart = apart + by * elementwise(_around, outer[name].astype(object))
+            sure = sure + elementwise(arb.abs_lower, by) * inner[name].astype(object)
+        most[0][smooth], most[1][smooth] = ends_of(here + apart)
         least[0][smooth], least[1][smooth] = ends_of(here - sure)[1], ends_of(here + sure)[0]
     return Bounds(most, least)
-
-
-def enclosures(
-    formula: Formula,
-    quantities: Mapping[str, Floats],
-    fmt: Format,
-    *,
-    column: str,
-    wrt: Sequence[str],
-    order: int,
-    scale: float,
-    units: float,
-) -> tuple[Ends, Masks]:
-    """Ends of a column times `scale` over all moves, as its formula encloses them, and what is decided there."""
-    with ARB.precision(_BITS):
-        found, masks = derivatives(formula, ARB, boxes(quantities, fmt, units), wrt, order)
-        return ends_of(found[column] * arb(scale)), masks
 
 
 def boxes(quantities: Mapping[str, Floats], fmt: Format, units: float) -> dict[str, Objects]:

@@ -16,11 +16,11 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from gradcheck_suite.engine.boxes import bounds, enclosures, is_subnormal
+from gradcheck_suite.engine.boxes import Ends, bounds, enclosures, is_subnormal
 from gradcheck_suite.floats import Exact, Format, round_exact, round_to
 from gradcheck_suite.formula.arithmetic import uncertified
 from gradcheck_suite.formula.balls import arb
-from gradcheck_suite.formula.evaluate import Formula, enclose, to_exact
+from gradcheck_suite.formula.evaluate import Formula, Masks, enclose, start_precision, to_exact
 from gradcheck_suite.formula.fields import ARB
 from gradcheck_suite.formula.tape import Objects, elementwise
 
@@ -30,6 +30,7 @@ Bools = npt.NDArray[np.bool_]
 _RANDOM_CORNERS = 12
 _MOST, _NOT_MUCH_WIDER = 0.5, 6.0
 _BATCH = 2000
+_BOX_BITS = 128
 _INNER, _SCOUTS = 64, 3
 # No simple fraction: a whole number of periods would show nothing.
 _THIRD = 0.34567
@@ -182,16 +183,7 @@ class _Ranges:
         where = np.flatnonzero(self.movable & ~self.inside & most & np.isfinite(self.computed))
         if not len(where):
             return
-        ends, masks = enclosures(
-            self.formula,
-            self._quantities(where),
-            self.fmt,
-            column=self.column,
-            wrt=self.wrt,
-            order=self.order,
-            scale=self.scale,
-            units=units(),
-        )
+        ends, masks = self._enclosed(where, _BOX_BITS)
         with np.errstate(invalid="ignore", over="ignore"):
             low, high = self.lowest[where], self.highest[where]
             close = ends[1] - ends[0] <= _NOT_MUCH_WIDER * (high - low)
@@ -199,25 +191,51 @@ class _Ranges:
         self._take(where[close], np.array(ends)[:, close])
 
     def decide(self) -> None:
-        """Let go of what no move of any number leads to, and take in what some move certainly reaches."""
+        """Let go of what no move of any number leads to, and take in what some move certainly reaches.
+
+        Where a comparison is undecided in the box, or a documented clamp holds, a gradient is not enclosed.
+        """
         where = np.flatnonzero(self.movable & (self.computed == self.computed))
         if not len(where) or uncertified() or self._is_covered(where):
             return
-        computed, step = self.computed[where], units() * self.fmt.unit_roundoff
+        ends, masks = self._enclosed(where, start_precision(self.fmt))
+        kinked = masks.tie | masks.clamped | masks.undecided
+        self._reject(where, ends, ~kinked if self.column != "value" else np.ones_like(kinked))
+        where = where[self.movable[where] & ~kinked & np.isfinite(self.single.hi[where])]
+        if not len(where) or self.order > 1:
+            return
         found = bounds(
             self.formula,
             self._quantities(where),
             self.single[where],
-            self.fmt,
             column=self.column,
             scale=self.scale,
+            fmt=self.fmt,
             units=units(),
         )
-        below, above = widened(*rounded(found.most, self.fmt), step, self.fmt)
-        self.movable[where[(computed < below) | (computed > above)]] = False
-        low, high = widened(*rounded(found.least, self.fmt), step, self.fmt)
-        inside = (computed >= low) & (computed <= high)
-        self._take(where[inside], computed[None, inside])
+        self._reject(where, found.most, np.ones(len(where), dtype=bool))
+        low, high = widened(*rounded(found.least, self.fmt), units() * self.fmt.unit_roundoff, self.fmt)
+        inside = (self.computed[where] >= low) & (self.computed[where] <= high)
+        self._take(where[inside], self.computed[None, where[inside]])
+
+    def _enclosed(self, where: npt.NDArray[np.int64], bits: int) -> tuple[Ends, Masks]:
+        return enclosures(
+            self.formula,
+            self._quantities(where),
+            column=self.column,
+            wrt=self.wrt,
+            order=self.order,
+            scale=self.scale,
+            fmt=self.fmt,
+            units=units(),
+            bits=bits,
+        )
+
+    def _reject(self, where: npt.NDArray[np.int64], ends: Ends, certain: Bools) -> None:
+        """Let go of points outside of ends that no move leads beyond."""
+        below, above = widened(*rounded(ends, self.fmt), units() * self.fmt.unit_roundoff, self.fmt)
+        beyond = (self.computed[where] < below) | (self.computed[where] > above)
+        self.movable[where[beyond & certain]] = False
 
     def _quantities(self, where: npt.NDArray[np.int64]) -> dict[str, Floats]:
         """All that moves, at some points."""

@@ -38,12 +38,17 @@ class Bracket(NamedTuple):
     def gap(self) -> int:
         return abs(self.outer - self.inner)
 
-    def at(self, steps: Sequence[int]) -> list[int]:
+    def at(self, steps: Sequence[int] | Ints) -> Ints:
         """The ordinals so many steps outwards from the inner one."""
-        return [self.inner + self.outward * s for s in steps]
+        return self.inner + self.outward * np.asarray(steps, dtype=np.int64)
+
+    def between(self, steps: Sequence[int] | Ints, i: int) -> Bracket:
+        """That from the i-th of rising steps to the next; the inner end is before the first."""
+        inner, outer = self.at([steps[i - 1] if i else 0, steps[i] if i < len(steps) else self.gap]).tolist()
+        return Bracket(self.profile, inner, outer)
 
 
-Asked = Sequence[tuple[int, Sequence[int]]]
+Asked = Sequence[tuple[int, Sequence[int] | Ints]]
 """Ordinals by profile."""
 
 
@@ -63,10 +68,7 @@ def by_kind(
         asked = [(b.profile, found[b].at(s)) for b, s in zip(wide, steps, strict=True)]
         for b, s, y in zip(wide, steps, computed(asked), strict=True):
             alike = np.flatnonzero(kinds(y) == own[b])
-            last = int(alike[-1]) if len(alike) else -1
-            now, tried = found[b], [0, *s, found[b].gap]
-            inner, outer = now.at(tried[last + 1 : last + 3])
-            found[b] = Bracket(b.profile, inner, outer)
+            found[b] = found[b].between(s, int(alike[-1]) + 1 if len(alike) else 0)
     return found
 
 
@@ -76,9 +78,9 @@ def kinds(y: Floats) -> Ints:
     return codes
 
 
-def _evenly(gap: int) -> list[int]:
-    ways = min(_WAYS, gap - 1)
-    return [gap * i // (ways + 1) for i in range(1, ways + 1)]
+def _evenly(gap: int) -> Ints:
+    apart = max(gap // (_WAYS + 1), 1)
+    return apart * np.arange(1, min(_WAYS, gap - 1) + 1, dtype=np.int64)
 
 
 def by_size(
@@ -108,14 +110,11 @@ def by_size(
         steps = [_tried(found[b], scores[b], fmt, bits[b]) for b in wide]
         asked = [(b.profile, found[b].at(s)) for b, s in zip(wide, steps, strict=True)]
         for b, s, e in zip(wide, steps, exact(asked), strict=True):
-            score = [scores[b][0], *_above(e, levels[b]), scores[b][1]]
-            tried = [0, *s, found[b].gap]
-            last = max(i for i, v in enumerate(score[:-1]) if (v < 0) == (score[0] < 0))
+            score = np.array([scores[b][0], *_above(e, levels[b]), scores[b][1]])
+            last = int(np.flatnonzero((score[:-1] < 0) == (score[0] < 0))[-1])
             # Where the guards did not hold the root, the next ones stand farther apart.
             bits[b] = 2 * bits[b] if 0 < last < len(s) else _FIRST_GUARD
-            inner, outer = found[b].at(tried[last : last + 2])
-            found[b] = Bracket(b.profile, inner, outer)
-            scores[b] = np.array(score[last : last + 2])
+            found[b], scores[b] = found[b].between(s, last), score[last : last + 2]
     return found
 
 
@@ -144,7 +143,7 @@ def _tried(bracket: Bracket, scores: Floats, fmt: Format, bits: int) -> list[int
     gap, binade = bracket.gap, 1 << (fmt.precision - 1)
     part = float(scores[0] / (scores[0] - scores[1]))
     centre, guard = gap * round(part * 2**53) >> 53, max(gap >> bits, 1)
-    (at,) = bracket.at([centre])
+    at = bracket.inner + bracket.outward * centre
     power = (round(at / binade) * binade - bracket.inner) * bracket.outward
     steps = {min(max(s, 1), gap - 1) for s in (centre - guard, centre, centre + 1, centre + guard)}
     return sorted(steps | ({power} if 0 < power < gap else set()))

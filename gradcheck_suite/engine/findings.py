@@ -162,10 +162,15 @@ def _interval(
         members=members,
         first=first,
         last=last,
-        lo_exact=clean and (first == 0 or bool(ordinals[first] - ordinals[first - 1] <= 1)),
-        hi_exact=clean and (last == size - 1 or bool(ordinals[last + 1] - ordinals[last] <= 1)),
+        lo_exact=clean and (first == 0 or _adjacent(ordinals, first - 1)),
+        hi_exact=clean and (last == size - 1 or _adjacent(ordinals, last)),
         share=len(members) / (last - first + 1),
     )
+
+
+def _adjacent(ordinals: npt.NDArray[np.int64], i: int) -> bool:
+    """Whether two points that follow each other are neighbours; of those far apart the difference overflows."""
+    return int(ordinals[i + 1]) - int(ordinals[i]) <= 1
 
 
 def distinct(findings: Sequence[Finding]) -> tuple[Finding, ...]:

@@ -16,7 +16,7 @@ from gradcheck_suite.engine.pointwise import Judged, Subject, order_of, scaled, 
 from gradcheck_suite.engine.profiles import Key, Profile
 from gradcheck_suite.engine.refusals import Raised, Unsupported
 from gradcheck_suite.engine.regions import Region
-from gradcheck_suite.floats import Exact, from_ordinal
+from gradcheck_suite.floats import Exact, from_ordinal, infinity_ordinal
 from gradcheck_suite.formula.points import Points
 from gradcheck_suite.inputs.targets import Line
 
@@ -151,8 +151,11 @@ class Prober:
 
     def _blocks(self, asked: Asked) -> tuple[list[dict[str, Floats]], list[Track]]:
         fmt = self.subject.fmt
+        top = infinity_ordinal(fmt)
         tracks = [self.tracks[i] for i, _ in asked]
-        blocks = [t.line.at(from_ordinal(o, fmt), fmt) for t, (_, o) in zip(tracks, asked, strict=True)]
+        # What lies beyond the last float is as good as that.
+        floats = [from_ordinal(np.clip(ordinals, -top, top), fmt) for _, ordinals in asked]
+        blocks = [t.line.at(x, fmt) for t, x in zip(tracks, floats, strict=True)]
         for track, block in zip(tracks, blocks, strict=True):
             self._outside(track, block)
         return blocks, tracks

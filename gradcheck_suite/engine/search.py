@@ -191,25 +191,33 @@ def simplest(
     Returns indices into the profiles' points.
     """
     options = [_simple(profiles[r.profile], r, effort.simple_bits) for r in regions]
-    tries: dict[int, set[int]] = {}
-    for r, ordinals in zip(regions, options, strict=True):
-        tries.setdefault(r.profile, set()).update(ordinals)
-    extend(profiles, tries, evaluate)
-    return [_first(profiles[r.profile], r, ordinals) for r, ordinals in zip(regions, options, strict=True)]
+    shown: dict[int, int] = {}
+    # Most regions show a short number: longer ones are tried for the others only.
+    for length in range(2):
+        tries: dict[int, set[int]] = {}
+        rest = [i for i in range(len(regions)) if i not in shown]
+        for i in rest:
+            tries.setdefault(regions[i].profile, set()).update(options[i][length])
+        extend(profiles, tries, evaluate)
+        for i in rest:
+            found = _first(profiles[regions[i].profile], regions[i], options[i][length])
+            if found is not None:
+                shown[i] = found
+    return [shown.get(i, r.worst) for i, r in enumerate(regions)]
 
 
-def _simple(profile: Profile, region: Region, bits: int) -> list[int]:
-    """Ordinals of numbers of few bits in a region and near its worst point, simplest first."""
+def _simple(profile: Profile, region: Region, bits: int) -> tuple[list[int], list[int]]:
+    """Ordinals of numbers of few bits, and of more, in a region and near its worst point, simplest first."""
     worst = float(profile.x[region.worst])
     if worst == 0 or not np.isfinite(worst) or region.reason == "ill-conditioned":
-        return []
+        return [], []
     values = np.concatenate([_short(worst, bits), _cut(worst, bits, profile.fmt)])
     inside = (values >= region.lo) & (values <= region.hi) & (round_to(values, profile.fmt) == values)
     inside &= (values != 0) & np.isfinite(values)  # what under- or overflows is no shorter form
     ordered = sorted(set(values[inside].tolist()), key=lambda v: (_bits(v), abs(log2(v / worst)), abs(v)))
     few = [v for v in ordered if _bits(v) <= bits][:_SIMPLEST]
     cut = [v for v in ordered if _bits(v) > bits]
-    return [int(o) for o in to_ordinal(np.array([*few, *cut]), profile.fmt)]
+    return to_ordinal(np.array(few), profile.fmt).tolist(), to_ordinal(np.array(cut), profile.fmt).tolist()
 
 
 def _short(worst: float, bits: int) -> Floats:
@@ -237,8 +245,8 @@ def _bits(value: float) -> int:
     return (numerator // (numerator & -numerator)).bit_length()
 
 
-def _first(profile: Profile, region: Region, ordinals: Sequence[int]) -> int:
-    """The first option that shows the region as its worst point does; that point where none does."""
+def _first(profile: Profile, region: Region, ordinals: Sequence[int]) -> int | None:
+    """The first option that shows the region as its worst point does."""
     v = profile.verdicts
     for ordinal in ordinals:
         i = profile.index(ordinal)
@@ -246,4 +254,4 @@ def _first(profile: Profile, region: Region, ordinals: Sequence[int]) -> int:
             continue
         if SEVERITIES[v.severity[i]] == region.severity and v.ulp[i] * _KEPT >= v.ulp[region.worst]:
             return i
-    return region.worst
+    return None

@@ -305,7 +305,8 @@ def _sinc_series(a: arb, order: int) -> arb:
 
     The terms alternate and fall by more than two thirds each, so that the first one left out bounds the rest.
     """
-    t = (arb.pi() * a) ** 2
+    angle = arb.pi() * a
+    t = angle * angle
     most = abs(t).upper()
     binade = math.frexp(float(most))[1] if float(most) else -_flint.prec
     weights, bits = _sinc_weights(order, _flint.prec)

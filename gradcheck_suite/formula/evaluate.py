@@ -29,7 +29,7 @@ PRECISION_CAP = 4096
 """Bits at which a comparison that is still undecided counts as a tie, and a value as inconclusive."""
 
 _SPARE = 24
-_PER_BINADE, _STEP = 2, 256
+_PER_BINADE, _STEP = 2, 128
 # Bits beyond the format's own precision: an error in ULP is then certain to 2^-23, far below any threshold.
 _PART = np.frompyfunc(lambda a: a.v, 1, 1)
 _TANGENT = np.frompyfunc(lambda a: a.d, 1, 1)
@@ -130,30 +130,25 @@ def _seeded(x: Objects, direction: Any) -> Objects:
 
 def sloped(
     formula: Formula, field: Any, inputs: Mapping[str, Objects], column: str
-) -> tuple[Objects, dict[str, Objects], Masks]:
-    """The column "value" or "d:name", its derivatives by every input, as far as these are known, and the masks.
+) -> tuple[dict[str, Objects], Masks]:
+    """The derivatives of the column "value" or "d:name" by every input, none where one is not known, and the masks.
 
-    Over balls that hold a set of inputs, the derivatives bound how far the column moves in it where no mask is
-    set: by the mean value theorem.
+    Over balls that hold a set of inputs, they bound how far the column moves in it where no mask is set: by the
+    mean value theorem.
     """
     every, name = tuple(inputs), column.partition(":")[2]
-    shape = inputs[every[0]].shape
-    if not name:
-        columns, m = _pass(formula, field, inputs, every, straight=False)
-        slopes = {n: columns[f"d:{n}"] for n in every}
-        return columns["value"], {} if m.stopped else slopes, _masks(m, shape)
-    order = len(column) - len(name) - 1
+    over = dual_over(field) if name else field
+    if name:
+        inputs = {n: _seeded(x, field.one if n == name else field.zero) for n, x in inputs.items()}
     try:
-        if order > 1:
-            raise NoSecondDerivative
-        seeds = {n: _seeded(x, field.one if n == name else field.zero) for n, x in inputs.items()}
-        columns, m = _pass(formula, dual_over(field), seeds, every, straight=False)
+        columns, m = _pass(formula, over, inputs, every, straight=False)
     except NoSecondDerivative:
-        known, masks = derivatives(formula, field, inputs, (name,), order)
-        return known[column], {}, masks
+        columns, m = {}, Context(over)
+    masks = _masks(m, inputs[every[0]].shape)
+    if m.stopped or not columns:
+        return {}, masks
     # What moves the derivative by this input along another is what moves that by the other along this.
-    slopes = {n: _TANGENT(columns[f"d:{n}"]) for n in every}
-    return _PART(columns[column]), {} if m.stopped else slopes, _masks(m, shape)
+    return {n: _TANGENT(columns[f"d:{n}"]) if name else columns[f"d:{n}"] for n in every}, masks
 
 
 def _by_mpmath(
