@@ -19,7 +19,9 @@ _GRADUAL_WAYS = 8
 _FEW, _FEW_WAYS = 6, 7
 # Distances from the end at which it is checked: all powers of two up to 2^8, from there powers of eight.
 _NEAR_BITS = 8
-_WORTH_A_GUESS = 1 << 10
+# Wider gaps are worth a guess, which is tried at distances of up to so many floats.
+_WORTH_A_GUESS, _CLOSE_BY = 1 << 10, 1 << 4
+_CHECKED_TOGETHER = 24
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -133,7 +135,7 @@ def locate(
     """
     try:
         if foresee is not None:
-            _follow_guesses(boundaries, ask, reach, foresee)
+            _follow_guesses(boundaries, ask, foresee)
         _narrow(boundaries, ask, ways)
         # Where others stood among the members already, nothing is left to be checked.
         _check([b for b in boundaries if not b.mixed], ask, reach)
@@ -146,36 +148,38 @@ class Exhausted(Exception):
     """The evaluations allotted to a search are spent."""
 
 
-def _follow_guesses(boundaries: Sequence[Boundary], ask: Ask, reach: int, foresee: Foresee) -> None:
-    """Ask around the ends that are foreseen: where these are right, nothing else needs to be asked."""
+def _follow_guesses(boundaries: Sequence[Boundary], ask: Ask, foresee: Foresee) -> None:
+    """Ask on both sides of the ends that are foreseen, and close by."""
     wide = [b for b in boundaries if b.gap > _WORTH_A_GUESS]
     guessed = foresee([Bracket(b.profile, b.inner, b.outer) for b in wide])
     questions = []
     for b in wide:
         found = guessed.get(Bracket(b.profile, b.inner, b.outer))
         if found is not None:
-            inside, outside = replace(b, inner=found.inner, outer=found.outer).around(reach)
-            questions.append((b, [*inside[::-1], found.inner, found.outer, *outside]))
-    answers = iter(ask([(b, ordinal) for b, tried in questions for ordinal in tried]))
-    for b, tried in questions:
-        pairs = [(o, next(answers)) for o in tried]
-        between = [(o, m) for o, m in pairs if 0 < (o - b.inner) * b.outward < b.gap]
-        b.narrow([o for o, _ in between], [m for _, m in between])
+            inside, outside = replace(b, inner=found.inner, outer=found.outer).around(_CLOSE_BY)
+            near = [*inside[::-1], found.inner, found.outer, *outside]
+            questions.append((b, [o for o in near if 0 < (o - b.inner) * b.outward < b.gap]))
+    _ask_and_narrow(questions, ask)
 
 
 def _narrow(boundaries: Sequence[Boundary], ask: Ask, ways: int | None) -> None:
     while far := [b for b in boundaries if not b.near]:
         gaps = {(b.profile, min(b.inner, b.outer), b.gap) for b in far}
         several = ways or (_FEW_WAYS if len(gaps) <= _FEW else _CLEAN_WAYS)
-        wide = [(b, b.between(several)) for b in far]
-        answers = iter(ask([(b, ordinal) for b, tried in wide for ordinal in tried]))
-        for b, tried in wide:
-            b.narrow(tried, [next(answers) for _ in tried])
+        _ask_and_narrow([(b, b.between(several)) for b in far], ask)
+
+
+def _ask_and_narrow(questions: Sequence[tuple[Boundary, list[int]]], ask: Ask) -> None:
+    answers = iter(ask([(b, ordinal) for b, tried in questions for ordinal in tried]))
+    for b, tried in questions:
+        b.narrow(tried, [next(answers) for _ in tried])
 
 
 def _check(boundaries: Sequence[Boundary], ask: Ask, reach: int) -> None:
-    around = [(b, *b.around(reach)) for b in boundaries]
-    answers = iter(ask([(b, o) for b, inside, outside in around for o in (*inside, *outside)]))
-    for b, inside, outside in around:
-        within = [next(answers) for _ in inside]
-        b.check(within, [(o, next(answers)) for o in outside])
+    # In parts, so that where the evaluations do not suffice for all they do for some.
+    for start in range(0, len(boundaries), _CHECKED_TOGETHER):
+        around = [(b, *b.around(reach)) for b in boundaries[start : start + _CHECKED_TOGETHER]]
+        answers = iter(ask([(b, o) for b, inside, outside in around for o in (*inside, *outside)]))
+        for b, inside, outside in around:
+            within = [next(answers) for _ in inside]
+            b.check(within, [(o, next(answers)) for o in outside])

@@ -141,7 +141,8 @@ def _tried(bracket: Bracket, scores: Floats, fmt: Format, bits: int) -> list[int
     that is nearest to it, where the spacing of floats changes and with it the slope.
     """
     gap, binade = bracket.gap, 1 << (fmt.precision - 1)
-    part = float(scores[0] / (scores[0] - scores[1]))
+    # Where one end is 0 itself, no line leads there.
+    part = float(scores[0] / (scores[0] - scores[1])) if np.isfinite(scores).all() else 0.5
     centre, guard = gap * round(part * 2**53) >> 53, max(gap >> bits, 1)
     at = bracket.inner + bracket.outward * centre
     power = (round(at / binade) * binade - bracket.inner) * bracket.outward
