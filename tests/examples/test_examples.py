@@ -49,7 +49,7 @@ def test_a_lossy_backward_is_told_with_input_computed_and_exact() -> None:
     lost = [f for f in failing if f.kind == "underflow" and "float32" in f.message]
     assert lost
     assert lost[0].hi == "-0x1.0000000000000p+13"  # -8192, where 1 + x/s becomes 0
-    told = r"the gradient underflows: at x = -\S+ \(-0x\S+\) it computes 0, exact is 1\.\d+"
+    told = r"the gradient underflows: at x = -\S+ \(-0x\S+\) it computes 0, exact is \d\.\d+"
     assert re.search(told, lost[0].message)
 
 
