@@ -17,7 +17,6 @@ from gradcheck_suite.ops.record import Op, Params
 
 __all__ = [
     "MIXED",
-    "SINGLE_LIMIT",
     "Outcome",
     "Raised",
     "Unsupported",
@@ -28,9 +27,6 @@ __all__ = [
 ]
 
 Floats = npt.NDArray[np.float64]
-
-SINGLE_LIMIT = 240
-"""A call on one element costs 26-52 microseconds, so paths of many calls see at most this many points."""
 
 _COMPILED_SIZE = 1024
 # Every other size would be compiled anew.

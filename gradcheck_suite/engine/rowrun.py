@@ -40,9 +40,11 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Shapes = tuple[tuple[int, ...], ...]
 
-# Cotangents beside the first; every how many-th sample each sees.
-_OF_CUSTOM_OPS = (("scaled", 1), ("one-hot", 3), ("even", 3), ("ragged", 3))
-_OF_TORCH = (("scaled", 2), ("one-hot", 4))
+# Cotangents beside the first; every how many-th sample each sees, by `Subject.closely`.
+_COTANGENTS = {
+    True: (("scaled", 1), ("one-hot", 3), ("even", 3), ("ragged", 3)),
+    False: (("scaled", 2), ("one-hot", 4)),
+}
 _AUDITED = 2
 _AUDIT_ENTRIES = 24
 
@@ -442,7 +444,7 @@ class RowRunner:
         known = [*main.owner[main.verdicts.kind > 0], *main.ties]
         rest = self.subject.small[~np.isin(self.subject.small, known)]
         found = []
-        for name, every in _OF_CUSTOM_OPS if self.case.op.custom else _OF_TORCH:
+        for name, every in _COTANGENTS[self.subject.closely]:
             judged = self.subject.judged(self.column, "vector", name, rest[::every])
             found += self._findings(judged)
         return found

@@ -106,6 +106,11 @@ class RowSubject:
         self._opponent: RowSubject | None = None
         self._judged: dict[tuple[str, str, str], RowJudged] = {}
 
+    @property
+    def closely(self) -> bool:
+        """Whether further cotangents and layouts see every sample: not those of torch's ops, by default."""
+        return self.op.custom or self.settings.budget == "thorough"
+
     def twin(self, op: Op) -> RowSubject:
         """Another callable for the same definition, on the same samples and exact values."""
         other = RowSubject(op, self.variant, self.dtype, self.order, self.settings)
@@ -259,7 +264,7 @@ class RowSubject:
         if path not in LAYOUTS:
             return self.small[:: max(len(self.small) // _FORMS, 1)]
         if path == "strided":
-            return self.small[:: 1 if self.op.custom else 2]
+            return self.small[:: 1 if self.closely else 2]
         ranks = [max((np.ndim(x) for x in self.samples[k].inputs.values()), default=0) for k in self.small]
         return np.asarray(self.small[np.array(ranks) == 4])
 
