@@ -19,8 +19,8 @@ _GRADUAL_WAYS = 8
 _FEW, _FEW_WAYS = 6, 7
 # Distances from the end at which it is checked: all powers of two up to 2^8, from there powers of eight.
 _NEAR_BITS = 8
-# Wider gaps are worth a guess, which is tried at distances of up to so many floats.
-_WORTH_A_GUESS, _CLOSE_BY = 1 << 10, 1 << 4
+# Gaps that are worth a guess, and can be counted in 64 bits; a guess is tried at distances of up to so many floats.
+_WORTH_A_GUESS, _TOO_WIDE, _CLOSE_BY = 1 << 10, 1 << 62, 1 << 4
 _CHECKED_TOGETHER = 24
 
 
@@ -150,7 +150,7 @@ class Exhausted(Exception):
 
 def _follow_guesses(boundaries: Sequence[Boundary], ask: Ask, foresee: Foresee) -> None:
     """Ask on both sides of the ends that are foreseen, and close by."""
-    wide = [b for b in boundaries if b.gap > _WORTH_A_GUESS]
+    wide = [b for b in boundaries if _WORTH_A_GUESS < b.gap < _TOO_WIDE]
     guessed = foresee([Bracket(b.profile, b.inner, b.outer) for b in wide])
     questions = []
     for b in wide:
