@@ -94,10 +94,10 @@ def excused(
     found.decide()
     corners = list(_patterns(len(inputs) + len(reals)))
     found.widen(corners)
-    # An end point says little of what lies between: a wave has another phase there, and behind a jump the other
-    # branch is seen from afar.
+    # An end point says little of what lies between: a wave has another phase there, behind a jump the other branch
+    # is seen from afar, and of many jumps all ends may lie at the same height.
     inner = _inner(len(inputs) + len(reals))
-    found.sample(inner, found.leaps() | found.widened_by(inner[:_SCOUTS]))
+    found.sample(inner, found.open | found.leaps() | found.widened_by(inner[:_SCOUTS]))
     found.enclose()
     return found.inside
 
@@ -133,6 +133,7 @@ class _Ranges:
         self.single = centre[0].put(sets, Exact.from_float64(np.full(len(sets), np.nan)))
         self.movable: Bools = np.logical_and.reduce([np.isfinite(x) for x in inputs.values()])
         self.movable &= ~np.isnan(computed)
+        self.open: Bools = np.zeros(len(computed), dtype=bool)
 
     @property
     def inside(self) -> Bools:
@@ -200,6 +201,7 @@ class _Ranges:
             return
         ends, masks = self._enclosed(where, start_precision(self.fmt))
         kinked = masks.tie | masks.clamped | masks.undecided
+        self.open[where] = masks.tie
         self._reject(where, ends, ~kinked if self.column != "value" else np.ones_like(kinked))
         where = where[self.movable[where] & ~kinked & np.isfinite(self.single.hi[where])]
         if not len(where) or self.order > 1:

@@ -73,6 +73,11 @@ class ArbField:
         return a.union(b)
 
     @staticmethod
+    def meet(a: arb, b: arb) -> arb:
+        """A number in both balls; NaN stays."""
+        return a.intersection(b) if a.is_finite() and b.is_finite() and a.overlaps(b) else a
+
+    @staticmethod
     def is_zero(a: arb) -> bool:
         return bool(a.is_zero())
 

@@ -184,6 +184,9 @@ class DualField:
     def union(self, a: Dual, b: Dual) -> Dual:
         return Dual(self.base.union(a.v, b.v), self.base.union(a.d, b.d))
 
+    def meet(self, a: Dual, b: Dual) -> Dual:
+        return Dual(self.base.meet(a.v, b.v), a.d)
+
     def is_zero(self, a: Dual) -> bool:
         return self.base.is_zero(a.v) and self.base.is_zero(a.d)
 

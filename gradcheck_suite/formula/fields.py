@@ -97,6 +97,7 @@ class Field(Protocol):
     def sign(self, a: Any) -> int: ...
     def compare(self, a: Any, b: Any) -> int: ...
     def union(self, a: Any, b: Any) -> Any: ...
+    def meet(self, a: Any, b: Any) -> Any: ...
     def is_zero(self, a: Any) -> bool: ...
     def is_nan(self, a: Any) -> bool: ...
     def approx(self, a: Any) -> float: ...
@@ -161,6 +162,11 @@ class MpField:
     @staticmethod
     def union(a: Any, b: Any) -> Any:
         return mpmath.mpf("nan")
+
+    @staticmethod
+    def meet(a: Any, b: Any) -> Any:
+        """The number itself, which has no radius."""
+        return a
 
     @staticmethod
     def is_zero(a: Any) -> bool:
@@ -536,6 +542,11 @@ class StandInField:
     @staticmethod
     def union(a: Any, b: Any) -> Any:
         return a if a == b else arb("nan")
+
+    @staticmethod
+    def meet(a: Any, b: Any) -> Any:
+        """The number itself, which has no radius."""
+        return a
 
     @staticmethod
     def is_zero(a: Any) -> bool:

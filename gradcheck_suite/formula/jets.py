@@ -376,6 +376,11 @@ class JetField:
         return arb("nan")
 
     @staticmethod
+    def meet(a: Any, b: Any) -> Any:
+        """The jet itself: a polynomial has no narrower one."""
+        return a
+
+    @staticmethod
     def is_zero(a: Any) -> bool:
         return a.ball.length() == 0 if isinstance(a, Jet) else bool(a.is_zero())
 

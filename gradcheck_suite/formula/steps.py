@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from gradcheck_suite.formula.fields import UNDECIDED
 from gradcheck_suite.formula.functions import Functions
-from gradcheck_suite.formula.tape import Array, elementwise
+from gradcheck_suite.formula.tape import Array, Objects, elementwise, node
 
 
 class Steps(Functions):
@@ -43,18 +44,34 @@ class Steps(Functions):
 
     def frac(self, x: Any) -> Array:
         """x - trunc(x), with the sign of x."""
-        number: Array = self.const(x)
-        return number - self.trunc(number)
+        return self.fmod(x, 1)
 
     def fmod(self, x: Any, y: Any) -> Array:
         """The remainder of x / y rounded towards 0, with the sign of x, as torch.fmod."""
-        over: Array = self.const(x)
-        return over - self.const(y) * self.trunc(over / y)
+        over, by = self.const(x), self.const(y)
+        return self._up_to(
+            over - by * self.trunc(over / by), elementwise(self._signed_like, by.value, over.value)
+        )
+
+    def _signed_like(self, y: Any, x: Any) -> Any:
+        """A scalar y with the sign of another, or with both."""
+        signs = self.field.sign(x), self.field.sign(y)
+        if UNDECIDED in signs:
+            return self.field.union(y, -y)
+        return y if signs[0] == signs[1] else -y
 
     def remainder(self, x: Any, y: Any) -> Array:
         """The remainder of x / y rounded down, with the sign of y, as torch.remainder and Python's %."""
-        over: Array = self.const(x)
-        return over - self.const(y) * self.floor(over / y)
+        over, by = self.const(x), self.const(y)
+        return self._up_to(over - by * self.floor(over / by), by.value)
+
+    def _up_to(self, rest: Array, end: Objects) -> Array:
+        """A remainder, which lies between 0 and the divisor that ends it: over a ball that holds many jumps the
+        subtraction alone encloses as many divisors.
+        """
+        f = self.field
+        value = elementwise(lambda a, b: f.meet(a, f.union(f.zero, b)), rest.value, end)
+        return node(f, value, (rest, lambda g: g))
 
     def sign(self, x: Any) -> Array:
         """-1, 0 or 1; a jump at 0, and no derivative."""

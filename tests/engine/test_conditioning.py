@@ -252,3 +252,34 @@ def test_what_no_move_leads_to_is_not_excused() -> None:
     got = round_to(exact.to_float64() * 1.001, fmt)
     inside = excused(_steep, {}, {"x": x}, got, (exact, exact), fmt, column="value", wrt=(), order=0)
     assert not inside.any()
+
+
+def wrapped(m: Context, x: Array, *, period: float) -> Array:
+    return m.remainder(x, period)
+
+
+PERIODS = [{"period": 0.1}, {"period": 1e-3}]
+
+
+def folded(x: torch.Tensor, *, period: float) -> torch.Tensor:
+    """A remainder right in the moved range of x: that of binary64, of a divisor rounded to the dtype."""
+    by = torch.tensor(period, dtype=x.dtype).double()
+    return torch.remainder(x.double(), by).to(x.dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_remainders_of_many_periods_are_ill_conditioned(dtype: str) -> None:
+    """Moves of x lead through whole periods: every number from 0 to the divisor is in range, both ends included."""
+    for period in PERIODS:
+        op = toy(folded, wrapped, variants=[period], variants_only=True)
+        assert serious(run(op, dtype, "forward")) == []
+
+
+def test_a_remainder_beyond_its_divisor_is_not_excused() -> None:
+    """Of however many periods: no remainder is negative, and none is larger than the divisor."""
+
+    def beyond(x: torch.Tensor, *, period: float) -> torch.Tensor:
+        return folded(x, period=period) - 2 * period
+
+    result = run(toy(beyond, wrapped, variants=PERIODS, variants_only=True), "bfloat16", "forward")
+    assert "sign" in {f.kind for f in serious(result)}
