@@ -155,6 +155,10 @@ class GrowthField:
         raise Unknown
 
     @staticmethod
+    def meet(a: Any, b: Any) -> Any:
+        raise Unknown
+
+    @staticmethod
     def is_zero(a: Any) -> bool:
         return all(part == _ZERO for part in _lift(a).parts)
 
