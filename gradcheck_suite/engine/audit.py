@@ -14,7 +14,7 @@ from gradcheck_suite.engine.cases import Case
 from gradcheck_suite.engine.judge import KINDS, SEVERITIES, Verdicts
 from gradcheck_suite.engine.mutants import MUTANTS, SWAP, TAILS, Mutant, Seen
 from gradcheck_suite.engine.pointwise import Subject
-from gradcheck_suite.engine.rowrun import columns_of
+from gradcheck_suite.engine.quantities import quantities
 from gradcheck_suite.engine.rows import RowSubject
 from gradcheck_suite.engine.run import subject_of
 from gradcheck_suite.gate import DEFAULT_FAIL_ON
@@ -61,7 +61,7 @@ def applicable(op: Op) -> list[Mutant]:
 
 def _direction(case: Case, settings: Settings) -> Iterator[Verdict]:
     subject = subject_of(case, settings)
-    own = {column: _verdicts(subject, column) for column, _ in columns_of(case)}
+    own = {q.column: _verdicts(subject, q.column) for q in quantities(case)}
     for mutant in applicable(case.op):
         if mutant.direction == case.direction:
             yield _verdict(case, mutant, subject, own, settings)

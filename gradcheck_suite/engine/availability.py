@@ -7,6 +7,7 @@ from functools import cache
 import torch
 
 from gradcheck_suite.engine.cases import Case
+from gradcheck_suite.engine.quantities import quantities
 from gradcheck_suite.ops.record import Op
 from gradcheck_suite.results import Result, Verdict
 
@@ -31,21 +32,4 @@ def refusal(op: Op, device: str) -> str:
 
 def unjudged(case: Case, verdict: Verdict, note: str) -> list[Result]:
     """The results of a case that was not judged, one for each that it would have."""
-    wrt = [None] if case.direction == "forward" else list(case.op.inputs)
-    return [_unjudged(case, name, verdict, note) for name in wrt]
-
-
-def _unjudged(case: Case, wrt: str | None, verdict: Verdict, note: str) -> Result:
-    several = wrt is not None and len(case.op.inputs) > 1
-    return Result(
-        id=f"{case.id}::{wrt}" if several else case.id,
-        op=case.op.name,
-        callable=case.op.callable_name,
-        variant=case.variant,
-        custom=case.op.custom,
-        dtype=case.dtype,
-        direction=case.direction,
-        wrt=wrt,
-        verdict=verdict,
-        note=note,
-    )
+    return [quantity.result(verdict, note) for quantity in quantities(case)]

@@ -12,11 +12,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from gradcheck_suite.engine import wording
 from gradcheck_suite.engine.calls import Raised, Unsupported
 from gradcheck_suite.engine.cases import Case
 from gradcheck_suite.engine.judge import SEVERITIES
 from gradcheck_suite.engine.pointwise import Subject, take
+from gradcheck_suite.engine.quantities import Quantity, verdict_on
 from gradcheck_suite.engine.rows import RowSubject
 from gradcheck_suite.results import Finding, Result
 
@@ -33,22 +33,20 @@ _TRIED: Final = 12
 """Samples on which rows are called again."""
 
 
-def with_conduct(result: Result, case: Case, subject: Subject | RowSubject, column: str) -> Result:
+def with_conduct(result: Result, quantity: Quantity, subject: Subject | RowSubject) -> Result:
     """The result with findings on the conduct of a custom op, and with a note where its gate lets everything
     pass.
     """
-    if not case.op.custom or result.verdict == "unsupported":
+    if not quantity.case.op.custom or result.verdict == "unsupported":
         return result
     if not result.sample:
-        return _refused(result, case)
+        return _refused(result, quantity.case)
     own = (dataclasses.replace(f, message=f.message.replace(_TORCH, _IT)) for f in result.findings)
-    findings = (*own, *_findings(result, case, subject, column))
-    serious = any(f.severity != "info" for f in findings)
+    findings = (*own, *_findings(quantity, subject))
     note = result.note
-    if not note and is_vacuous(subject, column):
+    if not note and is_vacuous(subject, quantity.column):
         note = f"vacuous gate: nothing but zeros, or ones, would pass it ({_why(result, subject)})"
-    verdict = "findings" if serious else "inconclusive" if note else result.verdict
-    return dataclasses.replace(result, findings=findings, note=note, verdict=verdict)
+    return dataclasses.replace(result, findings=findings, note=note, verdict=verdict_on(findings, note))
 
 
 def _refused(result: Result, case: Case) -> Result:
@@ -60,30 +58,27 @@ def _refused(result: Result, case: Case) -> Result:
     return dataclasses.replace(result, verdict="unsupported", note=result.findings[0].message, findings=())
 
 
-def _findings(result: Result, case: Case, subject: Subject | RowSubject, column: str) -> Iterator[Finding]:
-    label = f"{case.op.label(case.variant)} {case.dtype} {case.direction}"
-    changed = _changed(subject, column)
+def _findings(quantity: Quantity, subject: Subject | RowSubject) -> Iterator[Finding]:
+    case = quantity.case
+    label = f"{quantity.label} {case.direction}"
+    changed = _changed(subject, quantity.column)
     # Forward and backward share the call that overwrites.
     if changed and (case.direction == "forward" or "forward" not in case.op.directions):
         yield Finding(
-            id=f"{result.id}::raises.changes-inputs",
+            id=f"{quantity.id}::raises.changes-inputs",
             kind="raises",
             severity="critical",
             message=f"{label} overwrites its input {changed[0]!r}, which belongs to the caller.",
         )
-    differs = _differs(subject, column)
+    differs = _differs(subject, quantity.column)
     if differs:
         yield Finding(
-            id=f"{result.id}::path.again",
+            id=f"{quantity.id}::path.again",
             kind="path",
             severity="minor",
             path="again",
-            message=f"{label} is not deterministic: {_quantity(case)} of the same input {differs}.",
+            message=f"{label} is not deterministic: the {quantity.name} of the same input {differs}.",
         )
-
-
-def _quantity(case: Case) -> str:
-    return f"the {wording.quantity(case.direction)}"
 
 
 def _changed(subject: Subject | RowSubject, column: str) -> tuple[str, ...]:

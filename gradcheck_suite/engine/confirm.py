@@ -31,6 +31,11 @@ class Confirmed:
     bits: int
     agrees: bool
 
+    @property
+    def by(self) -> str | None:
+        """What a document says confirmed it."""
+        return f"mpmath@{self.bits}" if self.agrees else None
+
 
 def confirm(
     formula: Formula,

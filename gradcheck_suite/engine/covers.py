@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck_suite.engine.conditioning import Move, moved_real
+from gradcheck_suite.engine.quantities import order_of
 from gradcheck_suite.floats import Format, round_exact
 from gradcheck_suite.formula.arithmetic import uncertified
 from gradcheck_suite.formula.cover import HALF, Cover
@@ -67,7 +68,7 @@ class MovedCovers:
 
     def __init__(self, op: Op, variant: Mapping[str, Any], fmt: Format, column: str, whole: Cover) -> None:
         self.op, self.variant, self.fmt, self.whole = op, variant, fmt, whole
-        self.reals, self.order = op.reals(variant), 0 if column == "value" else len(column.partition(":")[0])
+        self.reals, self.order = op.reals(variant), order_of(column)
         self.least = _ENOUGH_MOVED if self.reals else 1
         self._covers: dict[Move, Cover] = {}
 

@@ -10,12 +10,11 @@ import numpy as np
 from gradcheck_suite.engine import wording
 from gradcheck_suite.engine.calls import Raised, Unsupported
 from gradcheck_suite.engine.cases import Case
-from gradcheck_suite.engine.explanation import Explanation, unjudged, verdict_of
-from gradcheck_suite.engine.judge import KINDS, REASONS, SEVERITIES
+from gradcheck_suite.engine.explanation import Explanation, explained, unjudged, verdict_of
 from gradcheck_suite.engine.pointwise import Judged, Subject
+from gradcheck_suite.engine.quantities import Quantity, quantities
 from gradcheck_suite.engine.rowexplain import explain_sample, sample_of
-from gradcheck_suite.engine.rowrun import columns_of
-from gradcheck_suite.engine.run import CaseRunner
+from gradcheck_suite.engine.statements import Statements
 from gradcheck_suite.errors import UsageError, suggest
 from gradcheck_suite.floats import format_of, round_to
 from gradcheck_suite.formula.points import Points
@@ -55,7 +54,7 @@ def explain(
     found = []
     for direction in directions:
         case = Case(op=called, variant=chosen, dtype=dtype, direction=direction)
-        found += [_one(case, column, wrt, point, settings) for column, wrt in columns_of(case)]
+        found += [_one(quantity, point, settings) for quantity in quantities(case)]
     return found
 
 
@@ -67,41 +66,43 @@ def check_parameters(op: Op, variant: Mapping[str, Any]) -> None:
             raise UsageError(f"{op.name} has no parameter {name!r}. {suggest(name, known)}")
 
 
-def _one(
-    case: Case, column: str, wrt: str | None, point: Mapping[str, Any], settings: Settings
-) -> Explanation:
+def _one(quantity: Quantity, point: Mapping[str, Any], settings: Settings) -> Explanation:
+    case, column = quantity.case, quantity.column
     subject = Subject(case.op, case.variant, case.dtype, case.order, settings)
     inputs = {n: float(v[0]) for n, v in point.items()}
-    label = f"{case.op.label(case.variant)} {case.dtype}"
     try:
         # 64 equal entries take the vector path, as the run itself does.
         outcome = subject.run({n: np.repeat(x, 64) for n, x in point.items()}, case.order, "vector")
     except (Unsupported, Raised) as error:
         verdict = "unsupported" if isinstance(error, Unsupported) else "finding"
-        return unjudged(case, wrt, inputs, verdict, f"{label} {case.direction}: {error}")
+        return unjudged(quantity, inputs, verdict, f"{quantity.label} {case.direction}: {error}")
     points = subject.exact(point, case.order)
     together = {n: c[:1] for n, c in outcome.columns.items()}
     judged = subject.judge_column(point, together[column], points, column, together=together)
-    runner = CaseRunner(case, subject, column, wrt, settings)
-    witness, _ = runner._witness(judged, 0)
+    witness, _ = Statements(quantity, subject).witness(judged, 0)
     v = judged.verdicts
     verdict = verdict_of(v, points.undefined[column])
-    kind = KINDS[v.kind[0]] or None
-    if kind is None and column == "value" and points.nan_expected[0]:
+    if verdict == "undefined" and column == "value" and points.nan_expected[0]:
         verdict = "ok"
     got = float(judged.computed[0])
-    return Explanation(
-        direction=case.direction,
-        wrt=wrt,
+
+    def say(kind: str) -> str:
+        phrase = quantity.phrase
+        return wording.sentence(
+            phrase, kind=kind, point=inputs, got=got, exact=witness.exact, ulp=witness.ulp
+        )
+
+    return explained(
+        quantity,
+        v,
+        0,
+        verdict=verdict,
+        say=say,
         inputs=inputs,
         got=got,
         exact=_exact(points, judged, column, witness.exact),
         ulp=None if np.isnan(v.ulp[0]) else float(v.ulp[0]),
         condition=_condition(points, point, column),
-        verdict=verdict,
-        kind=kind,
-        severity=SEVERITIES[v.severity[0]] or None,
-        sentence=_sentence(case, wrt, kind, verdict, v, inputs, got, witness),
     )
 
 
@@ -130,35 +131,3 @@ def _condition(points: Any, point: Mapping[str, Any], column: str) -> float | No
         parts = [abs(float(point[n][0]) * points.columns[d].to_float64()[0]) for n, d in slopes.items()]
         size = float(sum(parts)) / abs(value) if value else np.nan
     return size if np.isfinite(size) else None
-
-
-def _sentence(
-    case: Case,
-    wrt: str | None,
-    kind: str | None,
-    verdict: str,
-    v: Any,
-    inputs: dict[str, float],
-    got: float,
-    w: Any,
-) -> str:
-    what = wording.quantity(case.direction)
-    if kind is None:
-        says = {
-            "undefined": "nothing is judged: the exact result is undefined there",
-            "ok": "nothing wrong",
-        }
-        return f"{case.op.label(case.variant)} {case.dtype}: {what}: {says.get(verdict, verdict)}."
-    text = wording.sentence(
-        case.op.label(case.variant),
-        case.dtype,
-        case.direction,
-        kind=kind,
-        point=inputs,
-        got=got,
-        exact=w.exact,
-        ulp=w.ulp,
-        wrt=wrt if len(case.op.inputs) > 1 else None,
-    )
-    reason = REASONS[v.reason[0]]
-    return f"{text} Excused: {reason}." if verdict == "excused" else text

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
-from gradcheck_suite.engine.cases import Case
-from gradcheck_suite.engine.judge import SEVERITIES, Verdicts
+from gradcheck_suite.engine.judge import KINDS, REASONS, SEVERITIES, Verdicts
+from gradcheck_suite.engine.quantities import Quantity
+
+_SAYS: Final = {
+    "undefined": "nothing is judged: the exact result is undefined there",
+    "ok": "nothing wrong",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,11 +52,11 @@ class Explanation:
     entries: tuple[Entry, ...] = ()
 
 
-def unjudged(case: Case, wrt: str | None, inputs: dict[str, Any], verdict: str, sentence: str) -> Explanation:
+def unjudged(quantity: Quantity, inputs: dict[str, Any], verdict: str, sentence: str) -> Explanation:
     """The explanation of a call that torch refused ("unsupported") or that raised ("finding")."""
     return Explanation(
-        direction=case.direction,
-        wrt=wrt,
+        direction=quantity.case.direction,
+        wrt=quantity.wrt,
         inputs=inputs,
         got=None,
         exact="",
@@ -60,6 +66,26 @@ def unjudged(case: Case, wrt: str | None, inputs: dict[str, Any], verdict: str, 
         kind="raises" if verdict == "finding" else None,
         severity="critical" if verdict == "finding" else None,
         sentence=sentence,
+    )
+
+
+def explained(
+    quantity: Quantity, v: Verdicts, i: int, *, verdict: str, say: Callable[[str], str], **rest: Any
+) -> Explanation:
+    """The explanation of what torch computed; `say` words a kind of finding, `rest` are further fields."""
+    kind = KINDS[v.kind[i]] or None
+    nothing = f"{quantity.label}: {quantity.name}: {_SAYS.get(verdict, verdict)}."
+    sentence = say(kind) if kind else nothing
+    if verdict == "excused":
+        sentence += f" Excused: {REASONS[v.reason[i]]}."
+    return Explanation(
+        direction=quantity.case.direction,
+        wrt=quantity.wrt,
+        verdict=verdict,
+        kind=kind,
+        severity=SEVERITIES[v.severity[i]] or None,
+        sentence=sentence,
+        **rest,
     )
 
 

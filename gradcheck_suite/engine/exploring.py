@@ -11,9 +11,10 @@ import numpy.typing as npt
 from gradcheck_suite.engine.boundaries import Exhausted
 from gradcheck_suite.engine.findings import Group, Interval, grouped
 from gradcheck_suite.engine.judge import SEVERITIES
-from gradcheck_suite.engine.pointwise import Judged, Subject, order_of
+from gradcheck_suite.engine.pointwise import Judged, Subject
 from gradcheck_suite.engine.probing import Prober, Source, joined
 from gradcheck_suite.engine.profiles import Key, key_of
+from gradcheck_suite.engine.quantities import order_of
 from gradcheck_suite.engine.refusals import Raised, Unsupported
 from gradcheck_suite.engine.regions import Region, map_regions
 from gradcheck_suite.engine.screening import grid, suspects

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck_suite.engine.judge import KINDS, SEVERITIES
-from gradcheck_suite.engine.pointwise import Judged, Subject, order_of
+from gradcheck_suite.engine.pointwise import Judged, Subject
+from gradcheck_suite.engine.quantities import order_of
 from gradcheck_suite.engine.refusals import Raised, Unsupported
 from gradcheck_suite.floats import Format, from_ordinal, hex_of, to_ordinal
 from gradcheck_suite.results import Grid

@@ -23,6 +23,7 @@ from gradcheck_suite.engine.joint import outside_jointly
 from gradcheck_suite.engine.judge import Verdicts, judge
 from gradcheck_suite.engine.kinks import with_kinks
 from gradcheck_suite.engine.products import below_the_range, unsuited
+from gradcheck_suite.engine.quantities import order_of
 from gradcheck_suite.engine.refusals import renewed
 from gradcheck_suite.floats import Exact, Format, format_of
 from gradcheck_suite.formula.arithmetic import uncertified
@@ -131,6 +132,11 @@ class Subject:
         count = TUPLES[self.settings.budget]
         landscape = landscape_of(self.op, self.params)
         return tuples(self.fmt, landscape, count if self.order < 2 else count // 2, self.settings.seed)
+
+    @property
+    def size(self) -> int:
+        """How many points the sample has."""
+        return len(self.tuples)
 
     @property
     def x(self) -> Floats:
@@ -433,11 +439,6 @@ class Subject:
             together=outcome.columns,
             lines=lines_within(self.tuples.lines, where),
         )
-
-
-def order_of(column: str) -> int:
-    """The order of derivative that a column holds."""
-    return 0 if column == "value" else len(column.partition(":")[0])
 
 
 def lines_within(lines: tuple[Line, ...], where: npt.NDArray[np.int64]) -> tuple[Line, ...]:

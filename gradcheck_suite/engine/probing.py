@@ -12,8 +12,9 @@ import numpy.typing as npt
 from gradcheck_suite.engine.boundaries import Exhausted
 from gradcheck_suite.engine.crossings import Asked, Bracket, by_kind, by_size
 from gradcheck_suite.engine.judge import Verdicts
-from gradcheck_suite.engine.pointwise import Judged, Subject, order_of, scaled, take
+from gradcheck_suite.engine.pointwise import Judged, Subject, scaled, take
 from gradcheck_suite.engine.profiles import Key, Profile
+from gradcheck_suite.engine.quantities import order_of
 from gradcheck_suite.engine.refusals import Raised, Unsupported
 from gradcheck_suite.engine.regions import Region
 from gradcheck_suite.floats import Exact, from_ordinal, infinity_ordinal

@@ -9,14 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck_suite.engine import rowwording as words
-from gradcheck_suite.engine import wording
 from gradcheck_suite.engine.calls import Raised, Unsupported
 from gradcheck_suite.engine.cases import Case
-from gradcheck_suite.engine.explanation import Entry, Explanation, unjudged, verdict_of
-from gradcheck_suite.engine.judge import KINDS, REASONS, SEVERITIES
-from gradcheck_suite.engine.rowrun import RowRunner, columns_of
+from gradcheck_suite.engine.explanation import (
+    Entry,
+    Explanation,
+    explained,
+    unjudged,
+    verdict_of,
+)
+from gradcheck_suite.engine.judge import KINDS
+from gradcheck_suite.engine.quantities import Quantity, order_of, quantities
 from gradcheck_suite.engine.rows import RowJudged, RowSubject
+from gradcheck_suite.engine.rowstatements import RowStatements
 from gradcheck_suite.errors import UsageError, suggest
 from gradcheck_suite.floats import Format, round_to
 from gradcheck_suite.formula.sensitivities import sensitivities
@@ -110,11 +115,11 @@ def explain_sample(case: Case, sample: Sample, settings: Settings) -> Iterator[E
         subject.called(0)
     except (Unsupported, Raised) as error:
         verdict = "unsupported" if isinstance(error, Unsupported) else "finding"
-        text = f"{case.op.label(case.variant)} {case.dtype} {case.direction}: {error}"
-        yield unjudged(case, columns_of(case)[0][1], inputs, verdict, text)
+        first = quantities(case)[0]
+        yield unjudged(first, inputs, verdict, f"{first.label} {case.direction}: {error}")
         return
-    for column, wrt in columns_of(case):
-        yield _explained(case, subject, column, wrt, inputs, settings)
+    for quantity in quantities(case):
+        yield _explained(quantity, subject, inputs)
 
 
 def _check(case: Case, sample: Sample, settings: Settings) -> None:
@@ -134,41 +139,35 @@ def _check(case: Case, sample: Sample, settings: Settings) -> None:
         raise UsageError(f"the definition of {case.op.name} does not cover these inputs: {error}") from None
 
 
-def _explained(
-    case: Case, subject: RowSubject, column: str, wrt: str | None, inputs: dict[str, Any], settings: Settings
-) -> Explanation:
-    judged = subject.judged(column)
-    runner = RowRunner(case, subject, column, wrt, settings)
+def _explained(quantity: Quantity, subject: RowSubject, inputs: dict[str, Any]) -> Explanation:
+    judged = subject.judged(quantity.column)
+    statements = RowStatements(quantity, subject)
     v = judged.verdicts
     # Of equally bad entries the first; entries that were not judged come last.
     worst = int(np.argmax(np.nan_to_num(v.ulp, nan=-1.0)))
-    witness, _ = runner.witness(judged, worst)
+    witness, _ = statements.witness(judged, worst)
     shown = dict(inputs)
-    if wrt is not None:
-        shown["cotangent"] = runner.cotangent(judged, worst).tolist()
-    undefined = subject.reference(0).undefined[column]
-    verdict = verdict_of(v, undefined, worst)
-    kind = KINDS[v.kind[worst]] or None
+    if quantity.wrt is not None:
+        shown["cotangent"] = statements.cotangent(judged, worst).tolist()
     listed = range(len(judged.computed)) if len(judged.computed) <= _LISTED else ()
-    return Explanation(
-        direction=case.direction,
-        wrt=wrt,
+    return explained(
+        quantity,
+        v,
+        worst,
+        verdict=verdict_of(v, subject.reference(0).undefined[quantity.column], worst),
+        say=lambda kind: statements.sentence(judged, worst, kind, witness),
         inputs=shown,
         got=float(judged.computed[worst]),
         exact=witness.exact,
         ulp=float(v.ulp[worst]),
         condition=_condition(subject, judged, worst),
-        verdict=verdict,
-        kind=kind,
-        severity=SEVERITIES[v.severity[worst]] or None,
-        sentence=_sentence(case, runner, judged, worst, verdict, kind, witness),
-        entries=tuple(_entry(runner, judged, i) for i in listed),
+        entries=tuple(_entry(statements, judged, i) for i in listed),
     )
 
 
-def _entry(runner: RowRunner, judged: RowJudged, i: int) -> Entry:
-    index = runner.index(judged, i)
-    witness, _ = runner.witness(judged, i)
+def _entry(statements: RowStatements, judged: RowJudged, i: int) -> Entry:
+    index = statements.index(judged, i)
+    witness, _ = statements.witness(judged, i)
     return Entry(
         index="[" + ", ".join(map(str, index)) + "]" if index else "",
         got=float(judged.computed[i]),
@@ -184,33 +183,7 @@ def _condition(subject: RowSubject, judged: RowJudged, i: int) -> float | None:
     problem = subject.problem(subject.samples[0])
     if not exact or not np.isfinite(exact) or not problem.finite or judged.tie[i]:
         return None
-    wanted = subject.wanted(judged.cotangent, words.order_of(judged.column))
+    wanted = subject.wanted(judged.cotangent, order_of(judged.column))
     slopes = sensitivities(problem, wanted, judged.column, int(judged.entry[i]))
     size = sum(float(np.abs(s).sum()) for s in slopes.values()) / abs(exact)
     return size if np.isfinite(size) else None
-
-
-def _sentence(
-    case: Case, runner: RowRunner, judged: RowJudged, i: int, verdict: str, kind: str | None, witness: Any
-) -> str:
-    label = f"{case.op.label(case.variant)} {case.dtype}"
-    if kind is None:
-        what = wording.quantity(case.direction)
-        reason = {
-            "undefined": "nothing is judged: the exact result is undefined there",
-            "ok": "nothing wrong",
-        }
-        return f"{label}: {what}: {reason.get(verdict, verdict)}."
-    sample = runner.subject.samples[0]
-    text = words.sentence(
-        case.op.label(case.variant),
-        case.dtype,
-        case.direction,
-        runner.wrt if len(case.op.inputs) > 1 else None,
-        kind=kind,
-        where=words.place(sample, runner.index(judged, i), judged.cotangent),
-        got=float(judged.computed[i]),
-        exact=witness.exact,
-        ulp=witness.ulp,
-    )
-    return f"{text} Excused: {REASONS[judged.verdicts.reason[i]]}." if verdict == "excused" else text

@@ -7,7 +7,7 @@ samples lie one after another in the columns that it judges, so that the judge a
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from gradcheck_suite.engine import against, rowcalls
 from gradcheck_suite.engine.judge import Verdicts, judge
 from gradcheck_suite.engine.paths import LAYOUTS
 from gradcheck_suite.engine.products import below_the_range
+from gradcheck_suite.engine.quantities import order_of
 from gradcheck_suite.engine.refusals import Raised, renewed
 from gradcheck_suite.engine.rowconditioning import Kinks, excused, kinks_of
 from gradcheck_suite.engine.subdifferential import Subdifferential, TieVerdict
@@ -129,6 +130,11 @@ class RowSubject:
             for s in found
             if (self.order < 2 or _size(s) <= _LARGEST_SECOND) and self._in_domain(s) and self._taken(s)
         )
+
+    @property
+    def size(self) -> int:
+        """How many samples there are."""
+        return len(self.samples)
 
     def extend(self, samples: Iterable[Sample]) -> range:
         """Take in further samples; returns their indices."""
@@ -255,7 +261,7 @@ class RowSubject:
     ) -> RowJudged:
         """Verdicts on one column of the samples (of `only`), both rulers applied."""
         which = range(len(self.samples)) if only is None else only
-        wanted = [k for k in which if self.samples[k].order >= _order(column)]
+        wanted = [k for k in which if self.samples[k].order >= order_of(column)]
         parts = list(self._parts(column, path, cotangent, wanted))
         return self._judge(column, path, cotangent, parts)
 
@@ -394,7 +400,7 @@ class RowSubject:
     def _subdifferential(self, k: int, cotangent: str, columns: tuple[str, ...]) -> Subdifferential:
         key = (cotangent, k, columns)
         if key not in self._subdifferentials:
-            order = len(columns[0].partition(":")[0])
+            order = order_of(columns[0])
             problem = self.problem(self.samples[k])
             self._subdifferentials[key] = Subdifferential(problem, self.wanted(cotangent, order), columns)
         return self._subdifferentials[key]
@@ -407,7 +413,7 @@ class RowSubject:
         inside = []
         for k in np.unique(judged.owner[failing]):
             where = failing[judged.owner[failing] == k]
-            wanted = self.wanted(judged.cotangent, _order(judged.column))
+            wanted = self.wanted(judged.cotangent, order_of(judged.column))
             good = excused(
                 self.problem(self.samples[k]),
                 wanted,
@@ -423,7 +429,7 @@ class RowSubject:
         if inside:
             verdicts = verdicts.with_reason(np.concatenate(inside), "ill-conditioned")
         verdicts = verdicts.with_reason(np.flatnonzero(_tie_excused(judged)), "ill-conditioned")
-        return _with_verdicts(judged, verdicts)
+        return replace(judged, verdicts=verdicts)
 
     def _kinks_of(self, k: int) -> Kinks:
         if k not in self._kinks:
@@ -459,10 +465,6 @@ def _size(sample: Sample) -> int:
     return max(int(np.size(x)) for x in sample.inputs.values())
 
 
-def _order(column: str) -> int:
-    return 0 if column == "value" else len(column.partition(":")[0])
-
-
 def _check_size(op: Op, sample: Sample, column: str, computed: Floats, ref: Reference) -> None:
     if len(computed) != len(ref.columns[column]):
         raise Raised(
@@ -478,19 +480,3 @@ def _tie_excused(judged: RowJudged) -> Bools:
             marks |= judged.tie & (judged.owner == k)
     # No move of the inputs makes a NaN.
     return marks & ~np.isnan(judged.computed)
-
-
-def _with_verdicts(judged: RowJudged, verdicts: Verdicts) -> RowJudged:
-    return RowJudged(
-        column=judged.column,
-        path=judged.path,
-        cotangent=judged.cotangent,
-        owner=judged.owner,
-        entry=judged.entry,
-        computed=judged.computed,
-        lower=judged.lower,
-        tie=judged.tie,
-        verdicts=verdicts,
-        ties=judged.ties,
-        limit=judged.limit,
-    )

@@ -15,11 +15,6 @@ Floats = npt.NDArray[np.float64]
 _SHOWN = 6
 
 
-def order_of(column: str) -> int:
-    """The order of derivative that a column needs."""
-    return 0 if column == "value" else len(column.partition(":")[0])
-
-
 def place(sample: Sample, index: tuple[int, ...], cotangent: str) -> str:
     """ "one winner, all others equal, length 17 (gap = 4), entry [3]"."""
     parts = [sample.label or "the sample"]
@@ -32,35 +27,23 @@ def place(sample: Sample, index: tuple[int, ...], cotangent: str) -> str:
     return ", ".join(parts)
 
 
-def sentence(
-    label: str,
-    dtype: str,
-    direction: str,
-    wrt: str | None,
-    *,
-    kind: str,
-    where: str,
-    got: float,
-    exact: str,
-    ulp: float,
-) -> str:
-    """One sentence that names the op, dtype, sample, computed and exact value."""
+def sentence(phrase: str, *, kind: str, where: str, got: float, exact: str, ulp: float) -> str:
+    """One sentence that names op, dtype and quantity (`phrase`), the sample, computed and exact value."""
     size = "" if ulp == float("inf") else f", {ulp:.6g} ULP"
-    what = wording.quantity(direction) + (f" with respect to {wrt}" if wrt else "")
     nearest = "its nearest element has" if kind == "tie" else "exact is"
     return (
-        f"{label} {dtype}: the {what} {wording.failure(kind)}: for {where}, "
+        f"{phrase} {wording.failure(kind)}: for {where}, "
         f"torch computes {wording.decimal(got)}, {nearest} {wording.shorter(exact)}{size}."
     )
 
 
-def choice(label: str, dtype: str, sample: Sample, entries: npt.NDArray[Any], values: Floats) -> str:
+def choice(label: str, sample: Sample, entries: npt.NDArray[Any], values: Floats) -> str:
     """Which element of a set of gradients was picked."""
     shown = ", ".join(
         f"[{int(e)}] {wording.decimal(float(v))}" for e, v in zip(entries[:_SHOWN], values, strict=False)
     )
     more = ", …" if len(entries) > _SHOWN else ""
     return (
-        f"{label} {dtype}: at a tie ({sample.label}) the gradient may be any element of the subdifferential; "
+        f"{label}: at a tie ({sample.label}) the gradient may be any element of the subdifferential; "
         f"torch picks {shown}{more}."
     )

@@ -49,30 +49,26 @@ def hexadecimal(value: float) -> str:
 
 
 def sentence(
-    label: str,
-    dtype: str,
-    direction: str,
+    phrase: str,
     *,
     kind: str,
     point: Mapping[str, float],
     got: float,
     exact: str,
     ulp: float,
-    wrt: str | None = None,
     path: str = "vector",
     vector: float | None = None,
 ) -> str:
-    """One sentence that names the op, dtype, input, computed and exact value, of several gradients also which.
+    """One sentence that names op, dtype and quantity (`phrase`), the input, computed and exact value.
 
     On a path other than the vector path a second one says what that computes (`vector`).
     """
     where = ", ".join(f"{n} = {_both(x)}" for n, x in point.items())
     size = "" if ulp == float("inf") else f", {ulp:.6g} ULP"
     way = "" if path == "vector" else f" on the {shown(path)} path"
-    what = quantity(direction) + (f" with respect to {wrt}" if wrt else "")
     nearest = "its nearest element is" if kind == "tie" else "exact is"
     text = (
-        f"{label} {dtype}: the {what} {failure(kind)}{way}: at {where} "
+        f"{phrase} {failure(kind)}{way}: at {where} "
         f"torch computes {decimal(got)}, {nearest} {shorter(exact)}{size}."
     )
     return text if vector is None else f"{text} On the vector path it computes {decimal(vector)}."

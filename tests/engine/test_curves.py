@@ -12,7 +12,8 @@ from gradcheck_suite.engine import run_case
 from gradcheck_suite.engine.cases import Case
 from gradcheck_suite.engine.curves import kept
 from gradcheck_suite.engine.rowcurves import row_curve
-from gradcheck_suite.engine.rowrun import row_subject
+from gradcheck_suite.engine.rows import RowSubject
+from gradcheck_suite.engine.run import subject_of
 from gradcheck_suite.floats import FORMATS, all_values, infinity_ordinal, to_ordinal
 from gradcheck_suite.inputs.pointwise import WINDOW
 from gradcheck_suite.ops.registry import registry
@@ -26,6 +27,12 @@ def case(op: str, dtype: str, direction: str = "forward", **variant: Any) -> Cas
     found = registry().get(op)
     chosen = variant or dict(found.variants[0])
     return Case(op=at_variant(found, chosen), variant=chosen, dtype=dtype, direction=direction)
+
+
+def row_subject(drawn: Case, settings: Settings) -> RowSubject:
+    subject = subject_of(drawn, settings)
+    assert isinstance(subject, RowSubject)
+    return subject
 
 
 def pictured(result: Result) -> Curve:

@@ -145,7 +145,7 @@ def test_where_arb_and_mpmath_do_not_agree_nothing_is_stated(monkeypatch: pytest
         found = confirm_entry(problem, *arguments, **options)
         return dataclasses.replace(found, agrees=problem.inputs["input"][0] != 100.0)
 
-    monkeypatch.setattr("gradcheck_suite.engine.rowrun.confirm_entry", doubtful)
+    monkeypatch.setattr("gradcheck_suite.engine.rowstatements.confirm_entry", doubtful)
     op = op_of(naive_softmax, softmax_formula, rows([100.0, 99.0, 0.0], [100.0, 0.0], [98.0, 97.0, 0.0, 1.0]))
     result = run(op, "float32", "forward")
     (found,) = serious(result)

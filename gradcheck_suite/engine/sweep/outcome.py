@@ -12,7 +12,9 @@ from gradcheck_suite.engine.cases import Case
 from gradcheck_suite.engine.findings import Group, Interval, distinct, grouped
 from gradcheck_suite.engine.judge import KINDS, REASONS, SEVERITIES
 from gradcheck_suite.engine.pointwise import Judged, Subject
-from gradcheck_suite.engine.run import CaseRunner, run_case
+from gradcheck_suite.engine.quantities import quantities, verdict_on
+from gradcheck_suite.engine.run import run_case
+from gradcheck_suite.engine.statements import Statements
 from gradcheck_suite.engine.sweep.kernels import bin_edges
 from gradcheck_suite.engine.sweep.tally import Run, Summary, joined
 from gradcheck_suite.floats import from_ordinal
@@ -35,18 +37,16 @@ def swept(case: Case, summary: Summary, settings: Settings, *, seconds: float) -
     if summary.worst is None:
         return usual
     subject = Subject(case.op, case.variant, case.dtype, case.order, settings)
-    name = case.op.inputs[0]
-    column = {"forward": "value", "backward": f"d:{name}", "double-backward": f"dd:{name}"}[case.direction]
-    runner = CaseRunner(case, subject, column, usual.wrt, settings)
+    (quantity,) = quantities(case)
+    statements = Statements(quantity, subject)
     elsewhere = [f for f in usual.findings if f.path != "vector" or "cotangent" in f.fixed or f.lo is None]
-    own = [_finding(runner, run) for run in joined(summary.runs, most=_MOST_RUNS)]
-    findings = (*own, *_special(runner), *elsewhere)
-    serious = any(f.severity != "info" for f in findings)
-    worst = _worst(runner, summary.worst)
-    note = "; ".join(filter(None, [*_unsure(summary), runner.disagreed]))
+    own = [_finding(statements, run) for run in joined(summary.runs, most=_MOST_RUNS)]
+    findings = (*own, *_special(statements), *elsewhere)
+    worst = _worst(statements, summary.worst)
+    note = "; ".join(filter(None, [*_unsure(summary), statements.disagreed]))
     return dataclasses.replace(
         usual,
-        verdict="findings" if serious else "inconclusive" if note else "ok",
+        verdict=verdict_on(findings, note),
         points=summary.points,
         exhaustive=True,
         sample="sweep",
@@ -92,19 +92,21 @@ def quantile(summary: Summary, part: float) -> float:
 # ---------------------------------------------------------------- findings
 
 
-def _judged(runner: CaseRunner, x: Floats) -> Judged:
+def _judged(statements: Statements, x: Floats) -> Judged:
     """Some floats as the engine judges them, on the vector path."""
-    subject, name = runner.subject, runner.case.op.inputs[0]
-    order = subject.order_of(runner.column)
+    subject, name = statements.subject, statements.case.op.inputs[0]
+    order = subject.order_of(statements.column)
     outcome = subject.run({name: x}, order, "vector")
     line = Line(probe=name, members=slice(None), fixed={})
     points = subject.exact(x, order)
-    return subject.judge_column(x, outcome.columns[runner.column], points, runner.column, lines=(line,))
+    return subject.judge_column(
+        x, outcome.columns[statements.column], points, statements.column, lines=(line,)
+    )
 
 
-def _finding(runner: CaseRunner, run: Run) -> Finding:
+def _finding(statements: Statements, run: Run) -> Finding:
     ordinals = np.unique([run.first, run.worst, run.last])
-    judged = _judged(runner, from_ordinal(ordinals, runner.subject.fmt))
+    judged = _judged(statements, from_ordinal(ordinals, statements.subject.fmt))
     first, worst, last = (int(np.flatnonzero(ordinals == o)[0]) for o in (run.first, run.worst, run.last))
     interval = Interval(
         kind=KINDS[run.kind],
@@ -118,21 +120,20 @@ def _finding(runner: CaseRunner, run: Run) -> Finding:
         share=run.share,
     )
     group = Group(line=judged.lines[0], interval=interval, worst=worst, points=run.count, where="finite")
-    return runner._finding(judged, group, "vector")
+    return statements.finding(judged, group, "vector")
 
 
-def _special(runner: CaseRunner) -> list[Finding]:
+def _special(statements: Statements) -> list[Finding]:
     """Findings at the infinities and at NaN."""
     found = []
     # One at a time: beside each other they would look like an interval.
     for value in (-np.inf, np.inf, np.nan):
-        judged = _judged(runner, np.array([value]))
-        groups = grouped(judged.lines, judged.inputs, judged.verdicts, runner.subject.fmt)
-        found += [runner._finding(judged, group, "vector") for group in groups]
+        judged = _judged(statements, np.array([value]))
+        groups = grouped(judged.lines, judged.inputs, judged.verdicts, statements.subject.fmt)
+        found += [statements.finding(judged, group, "vector") for group in groups]
     return found
 
 
-def _worst(runner: CaseRunner, ordinal: int) -> Worst:
-    judged = _judged(runner, from_ordinal([ordinal], runner.subject.fmt))
-    witness, _ = runner._witness(judged, 0)
-    return Worst(inputs=witness.inputs, got=witness.got, exact=witness.exact, ulp=witness.ulp)
+def _worst(statements: Statements, ordinal: int) -> Worst:
+    judged = _judged(statements, from_ordinal([ordinal], statements.subject.fmt))
+    return statements.worst(judged, 0)
