@@ -137,3 +137,24 @@ def arrays(queries: int, keys: int) -> tuple[Floats, Floats, Floats]:
 def weights(rows: int, columns: int, shift: int) -> Floats:
     """An ordinary matrix with entries below 1."""
     return np.resize(np.roll(_CYCLE, shift), (rows, columns)) / 4
+
+
+def packed_weights(width: int) -> dict[str, Floats]:
+    """Ordinary weights of multi-head attention that is given those of query, key and value as one."""
+    return {
+        "in_proj_weight": weights(3 * width, width, 2),
+        "query_bias": weights(1, width, 7)[0],
+        "value_bias": weights(1, width, 9)[0],
+        "out_proj_weight": weights(width, width, 4),
+        "out_proj_bias": weights(1, width, 1)[0],
+    }
+
+
+def key_bias(width: int) -> Floats:
+    """The bias of the keys, beside `packed_weights`.
+
+    It moves all scores of a query alike: its gradient is 0 whatever the other numbers are, and what torch computes
+    there is rounding noise. It takes part as a constant.
+    """
+    bias: Floats = weights(1, width, 8)[0]
+    return bias

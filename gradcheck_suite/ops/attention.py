@@ -22,8 +22,10 @@ from gradcheck_suite.inputs.attention import (
     Attention,
     attentions,
     biased,
+    key_bias,
     long_attentions,
     masked,
+    packed_weights,
     special,
     weights,
 )
@@ -297,7 +299,7 @@ def _packed_code(texts: Mapping[str, str]) -> str:
     return _multi_head_code(
         texts,
         f"{heads}, in_proj_weight, {bias}, None, None, {zeros}, 0.0, out_proj_weight, out_proj_bias",
-        (*_PACKED, "key_bias", "add_zero_attn", "num_heads"),
+        (*PACKED, "key_bias", "add_zero_attn", "num_heads"),
     )
 
 
@@ -347,16 +349,8 @@ def _packed_samples(params: Params, fmt: Format, *, budget: str, seed: int) -> I
     full = not params["need_weights"] and budget != "quick"
     few = params["add_zero_attn"] or not params["average_attn_weights"] or params["num_heads"] == 1
     for case, extra in _multi_head_cases(fmt, full=full, few=few):
-        inputs = _sequences(case, _EMBEDDING, _EMBEDDING) | {
-            "in_proj_weight": weights(3 * _EMBEDDING, _EMBEDDING, 2),
-            "query_bias": weights(1, _EMBEDDING, 7)[0],
-            "value_bias": weights(1, _EMBEDDING, 9)[0],
-            "out_proj_weight": weights(_EMBEDDING, _EMBEDDING, 4),
-            "out_proj_bias": weights(1, _EMBEDDING, 1)[0],
-        }
-        # The key's bias moves all scores of a query alike: its gradient is 0 whatever the other numbers are,
-        # and what torch computes there is rounding noise. It takes part as a constant.
-        given = {"key_bias": weights(1, _EMBEDDING, 8)[0], **extra}
+        inputs = _sequences(case, _EMBEDDING, _EMBEDDING) | packed_weights(_EMBEDDING)
+        given = {"key_bias": key_bias(_EMBEDDING), **extra}
         yield Sample(inputs=inputs, extra=given, label=case.label, probe=case.probe, at=case.at)
         if case.label == "ordinary entries":
             alone = {n: x[:, 0] if n in _TRIPLE else x for n, x in inputs.items()}
@@ -377,7 +371,7 @@ def _separate_samples(params: Params, fmt: Format, *, budget: str, seed: int) ->
         yield Sample(inputs=inputs, extra=extra, label=case.label, probe=case.probe, at=case.at)
 
 
-_PACKED = (*_TRIPLE, "in_proj_weight", "query_bias", "value_bias", "out_proj_weight", "out_proj_bias")
+PACKED = (*_TRIPLE, "in_proj_weight", "query_bias", "value_bias", "out_proj_weight", "out_proj_bias")
 _SEPARATE = (
     *_TRIPLE, "q_proj_weight", "k_proj_weight", "v_proj_weight", "bias_k", "bias_v", "out_proj_weight",
 )  # fmt: skip
@@ -389,7 +383,7 @@ _SEPARATE = (
     family="attention",
     callable_name=_FUNCTION,
     covers=("torch.nn.MultiheadAttention",),
-    inputs=_PACKED,
+    inputs=PACKED,
     extras=("key_bias", "attn_mask", "key_padding_mask"),
     variants=[
         {"need_weights": False},

@@ -17,14 +17,13 @@ from torch.func import functional_call
 from gradcheck_suite.floats import Format
 from gradcheck_suite.formula.context import Context
 from gradcheck_suite.formula.tape import Array
-from gradcheck_suite.inputs.attention import Attention, attentions, masked, weights
-from gradcheck_suite.ops.attention import multi_head_attention, only_tensors
+from gradcheck_suite.inputs.attention import Attention, attentions, key_bias, masked, packed_weights, weights
+from gradcheck_suite.ops.attention import PACKED, multi_head_attention, only_tensors
 from gradcheck_suite.ops.declare import operation
 from gradcheck_suite.ops.record import Params, Sample
 
 _NAME: Final = "torch.nn.MultiheadAttention"
 _WIDTH, _HEADS = 4, 2
-_WEIGHTS: Final = ("in_proj_weight", "out_proj_weight", "out_proj_bias")
 
 
 def _made(in_proj_weight: torch.Tensor, num_heads: int) -> nn.MultiheadAttention:
@@ -104,7 +103,7 @@ def _options(rest: list[str]) -> str:
 
 def _trained_code(texts: Mapping[str, str]) -> str:
     bias = f"torch.cat([query_bias, {texts['key_bias']}, value_bias])"
-    known = (*_TRAINED, "key_bias")
+    known = (*PACKED, "key_bias")
     return _code(texts, "query, key, value", known, bias, "")
 
 
@@ -121,14 +120,6 @@ def _cases(fmt: Format) -> Iterator[tuple[Attention, Any]]:
     yield from ((case, ~case.mask[:, :3]) for case in (some, none))
 
 
-def _shared(case: Attention) -> dict[str, Any]:
-    return {
-        "in_proj_weight": weights(3 * _WIDTH, _WIDTH, 2),
-        "out_proj_weight": weights(_WIDTH, _WIDTH, 4),
-        "out_proj_bias": weights(1, _WIDTH, 1)[0],
-    }
-
-
 def _trained_samples(params: Params, fmt: Format, *, budget: str, seed: int) -> Iterator[Sample]:
     """A batch of one sequence, plain and masked, and for causal attention under its mask."""
     plain, *_, some, _ = _cases(fmt)
@@ -136,32 +127,23 @@ def _trained_samples(params: Params, fmt: Format, *, budget: str, seed: int) -> 
         if params["is_causal"]:
             mask = ~np.tri(3, dtype=bool)
         arrays = {"query": case.query, "key": case.key, "value": case.value}
-        shared = _shared(case)
-        inputs = {n: np.resize(x[:3], (1, 3, _WIDTH)) for n, x in arrays.items()} | {
-            "in_proj_weight": shared["in_proj_weight"],
-            "query_bias": weights(1, _WIDTH, 7)[0],
-            "value_bias": weights(1, _WIDTH, 9)[0],
-            "out_proj_weight": shared["out_proj_weight"],
-            "out_proj_bias": shared["out_proj_bias"],
-        }
-        extra = {"key_bias": weights(1, _WIDTH, 8)[0]} | ({} if mask is None else {"attn_mask": mask})
+        inputs = {n: np.resize(x[:3], (1, 3, _WIDTH)) for n, x in arrays.items()} | packed_weights(_WIDTH)
+        extra = {"key_bias": key_bias(_WIDTH)} | ({} if mask is None else {"attn_mask": mask})
         yield Sample(inputs=inputs, extra=extra, label=case.label, probe=case.probe, at=case.at)
 
 
 def _inferring_samples(params: Params, fmt: Format, *, budget: str, seed: int) -> Iterator[Sample]:
     for case, mask in _cases(fmt):
-        shared = _shared(case)
-        inputs = {"input": case.query.reshape(1, 3, _WIDTH), "in_proj_weight": shared["in_proj_weight"]}
-        inputs |= {"in_proj_bias": weights(1, 3 * _WIDTH, 7)[0]}
-        inputs |= {n: shared[n] for n in ("out_proj_weight", "out_proj_bias")}
+        known = packed_weights(_WIDTH) | {
+            "input": case.query.reshape(1, 3, _WIDTH),
+            "in_proj_bias": weights(1, 3 * _WIDTH, 7)[0],
+        }
+        inputs = {n: known[n] for n in _INFERRING}
         given = [{}] if mask is None else [{"attn_mask": mask}, {"key_padding_mask": mask[:1]}]
         for extra in given:
             yield Sample(inputs=inputs, extra=extra, label=case.label, probe=case.probe, at=case.at)
 
 
-_TRAINED: Final = (
-    "query", "key", "value", "in_proj_weight", "query_bias", "value_bias", "out_proj_weight", "out_proj_bias",
-)  # fmt: skip
 _INFERRING: Final = ("input", "in_proj_weight", "in_proj_bias", "out_proj_weight", "out_proj_bias")
 
 
@@ -180,7 +162,7 @@ def _exchanged(found: Any) -> Any:
     code=_trained_code,
     family="attention",
     callable_name=_NAME,
-    inputs=_TRAINED,
+    inputs=PACKED,
     extras=("key_bias", "attn_mask"),
     variants=[{"is_causal": True, "need_weights": False}],
     directions=("forward", "backward"),

@@ -201,17 +201,25 @@ def told(op: str, option: str, function: Call | None, how: str) -> Call | None:
     return careful
 
 
-def mask_of(op: str, option: str, function: Call | None) -> Call | None:
-    """`domain` or `documented`, which says for arrays of points which of them it holds for."""
-    how = f"{option}(params, values), with float64 arrays by name, and returns for which points it holds"
+def _checked(op: str, option: str, function: Call | None, how: str, check: Call) -> Call | None:
+    """A function that `told` wraps, with what it returns put through `check(found, *arguments)`."""
     asked = told(op, option, function, how)
     if asked is None:
         return None
     call = asked
 
     @functools.wraps(call)
-    def mask(params: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
-        found = call(params, values)
+    def checked(*arguments: Any) -> Any:
+        return check(call(*arguments), *arguments)
+
+    return checked
+
+
+def mask_of(op: str, option: str, function: Call | None) -> Call | None:
+    """`domain` or `documented`, which says for arrays of points which of them it holds for."""
+    how = f"{option}(params, values), with float64 arrays by name, and returns for which points it holds"
+
+    def mask(found: Any, params: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
         shape = np.broadcast_shapes(*(np.shape(v) for v in values.values())) if _fits(values) else ()
         truth = np.asarray(found)
         if truth.dtype != np.bool_ or (_fits(values) and not _broadcasts(truth.shape, shape)):
@@ -222,7 +230,7 @@ def mask_of(op: str, option: str, function: Call | None) -> Call | None:
             )
         return truth
 
-    return mask
+    return _checked(op, option, function, how, mask)
 
 
 def _fits(values: Mapping[str, Any]) -> bool:
@@ -243,29 +251,16 @@ def _broadcasts(found: tuple[int, ...], whole: tuple[int, ...]) -> bool:
 def numbers_of(op: str, option: str, function: Call | None) -> Call | None:
     """`landmarks` or `offsets`, which return numbers."""
     how = f"{option}(params) and returns numbers"
-    asked = told(op, option, function, how)
-    if asked is None:
-        return None
-    call = asked
-
-    @functools.wraps(call)
-    def numbers(params: Mapping[str, Any]) -> tuple[float, ...]:
-        return _floats(call(params), f"{option}= of {op}", how)
-
-    return numbers
+    return _checked(
+        op, option, function, how, lambda found, params: _floats(found, f"{option}= of {op}", how)
+    )
 
 
 def partners_of(op: str, function: Call | None, names: Sequence[str]) -> Call | None:
     """`partners`, which returns numbers by name."""
     how = "partners(params) and returns numbers by the name of a tensor"
-    asked = told(op, "partners", function, how)
-    if asked is None:
-        return None
-    call = asked
 
-    @functools.wraps(call)
-    def partners(params: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
-        found = call(params)
+    def partners(found: Any, params: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
         if not isinstance(found, Mapping):
             raise UsageError(f"partners= of {op} returns {found!r:.60}; it is called as {how}")
         for name in found:
@@ -273,7 +268,7 @@ def partners_of(op: str, function: Call | None, names: Sequence[str]) -> Call | 
                 raise UsageError.unknown(f"tensor among the partners of {op}", str(name), names)
         return {n: _floats(v, f"partners= of {op} for {n!r}", how) for n, v in found.items()}
 
-    return partners
+    return _checked(op, "partners", function, how, partners)
 
 
 def _floats(found: Any, what: str, how: str) -> tuple[float, ...]:

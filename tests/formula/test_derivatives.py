@@ -13,8 +13,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from gradcheck_suite.engine.confirm import confirm
-from gradcheck_suite.floats import Exact, format_of
+from gradcheck_suite.floats import Exact
 from gradcheck_suite.formula.evaluate import reference_mpmath
 from gradcheck_suite.formula.points import bind, exact_points
 from gradcheck_suite.inputs.targets import tuples
@@ -22,8 +21,8 @@ from gradcheck_suite.ops.landscape import landscape_of
 from gradcheck_suite.ops.record import Op
 from gradcheck_suite.ops.registry import registry
 from gradcheck_suite.ops.variants import at_variant
+from tests.formula.agreement import FMT, assert_agreement
 
-FMT = format_of("float64")
 _STEP = 300
 _BITS = 4000
 
@@ -66,24 +65,7 @@ def exact(op: Op, variant: Mapping[str, Any], values: Mapping[str, Any], order: 
 
 @pytest.mark.parametrize(("op", "variant"), CASES)
 def test_arb_and_mpmath_agree(op: Op, variant: dict[str, Any]) -> None:
-    values = sample(op, variant, 12)
-    formula, points = exact(op, variant, values, 1)
-    for column in ("value", *(f"d:{n}" for n in op.inputs)):
-        assert not points.open[column].any(), column
-        for i in np.flatnonzero(~points.undefined[column]):
-            point = {n: float(x[i]) for n, x in values.items()}
-            stated = points.lower[column][int(i)]
-            found = confirm(
-                formula,
-                point,
-                stated,
-                FMT,
-                column=column,
-                wrt=op.inputs,
-                order=int(column != "value"),
-                tie=bool(points.tie[i]),
-            )
-            assert found.agrees, (column, point, found.decimal)
+    assert_agreement(op, variant, sample(op, variant, 12))
 
 
 def number(exact_value: Exact) -> Any:

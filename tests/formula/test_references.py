@@ -8,15 +8,13 @@ import mpmath
 import numpy as np
 import pytest
 
-from gradcheck_suite.engine.confirm import confirm
-from gradcheck_suite.floats import format_of
 from gradcheck_suite.formula.evaluate import confirmation_bits, reference_mpmath
 from gradcheck_suite.formula.points import bind, exact_points
 from gradcheck_suite.inputs import landmarks
 from gradcheck_suite.ops.record import Op
 from gradcheck_suite.ops.registry import registry
+from tests.formula.agreement import FMT, assert_agreement
 
-FMT = format_of("float64")
 ONE_INPUT = [
     op for op in registry() if op.pointwise and len(op.inputs) == 1 and not op.extras and op.tier == "core"
 ]
@@ -39,25 +37,7 @@ def points_of(op: Op, variant: dict[str, Any]) -> Any:
 
 @pytest.mark.parametrize(("op", "variant"), VARIANTS)
 def test_arb_and_mpmath_agree(op: Op, variant: dict[str, Any]) -> None:
-    formula = bind(op.formula, op.params(variant), op.reals(variant))
-    name = op.inputs[0]
-    x = points_of(op, variant)
-    points = exact_points(formula, {name: x}, FMT, wrt=op.inputs, order=1)
-    for column in ("value", f"d:{name}"):
-        assert not points.open[column].any()
-        for i in np.flatnonzero(~points.undefined[column]):
-            stated = points.lower[column][i : i + 1]
-            found = confirm(
-                formula,
-                {name: float(x[i])},
-                stated,
-                FMT,
-                column=column,
-                wrt=op.inputs,
-                order=int(column != "value"),
-                tie=bool(points.tie[i]),
-            )
-            assert found.agrees, (column, x[i], found, stated)
+    assert_agreement(op, variant, {op.inputs[0]: points_of(op, variant)})
 
 
 def difference(formula: Any, name: str, x: float, order: int) -> Any:
