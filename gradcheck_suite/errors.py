@@ -27,6 +27,11 @@ class UsageError(GradcheckError):
         """Return the error for a `name` that is no `kind` ("op", "dtype", …), and the closest valid names."""
         return cls(f"unknown {kind} {name!r}; {suggest(name, valid)}")
 
+    @classmethod
+    def lacking(cls, owner: str, kind: str, name: str, valid: Iterable[str]) -> UsageError:
+        """Return the error for an `owner` ("relu") that has no `kind` ("parameter") `name`, and the closest it has."""
+        return cls(f"{owner} has no {kind} {name!r}; {suggest(name, valid)}")
+
 
 def suggest(name: str, valid: Iterable[str]) -> str:
     """Return a clause that leads from the misspelt `name` to the `valid` ones.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import inspect
 import sys
 import traceback
 import zlib
@@ -42,6 +43,7 @@ def register_all(sources: Iterable[str]) -> Registry:
     register_installed(register)
     for source in dict.fromkeys(sources):
         register_from(source, register)
+    register.close()
     return ops
 
 
@@ -82,8 +84,19 @@ def register_from(source: str, register: Callable[..., object]) -> None:
     hook = getattr(module, HOOK, None)
     if hook is None:
         raise UsageError(f"{source} registers no ops; define a function {HOOK}(register) in it")
+    require_argument(hook, source)
     with registering(source):
         hook(register=register)
+
+
+def require_argument(hook: Callable[..., object], where: str) -> None:
+    """Raises UsageError for a hook that does not take `register`: pytest would call it with nothing."""
+    try:
+        taken = inspect.signature(hook).parameters
+    except (TypeError, ValueError):
+        return
+    if "register" not in taken and not any(p.kind is p.VAR_KEYWORD for p in taken.values()):
+        raise UsageError(f"{HOOK} of {where} takes no argument 'register'; define it as {HOOK}(register)")
 
 
 @contextmanager

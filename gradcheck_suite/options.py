@@ -208,8 +208,8 @@ OPTIONS: Final = (
     ),
     Option(
         name="fail-on", kind="value", metavar="SEVERITY", noun="severity", choices=FAIL_ON,
-        help="fail from this severity on: critical, major, minor or never; in pytest it governs custom ops "
-        "and defaults to minor",
+        help="fail from this severity on: critical, major, minor or never; in pytest, where it governs "
+        "custom ops, and with a baseline the default is minor, elsewhere never",
     ),
     Option(
         name="strict", kind="flag",

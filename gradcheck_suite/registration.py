@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
@@ -32,6 +33,14 @@ class Registrar:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
+        self._undefined: dict[str, None] = {}
+
+    def close(self) -> None:
+        """Raises UsageError where an op that was to be registered never got its definition."""
+        for name in self._undefined:
+            raise UsageError(
+                f"{name} is registered without a definition; give it formula=lambda m, x: … or like=, the name of an op"
+            )
 
     def __call__(
         self,
@@ -151,7 +160,10 @@ class Registrar:
         if formula is not None:
             return self._registry.register(_defined(stated, formula))
 
+        self._undefined[name] = None
+
         def declare(definition: Callable[..., Any]) -> Callable[..., Any]:
+            self._undefined.pop(name, None)
             self._registry.register(_defined(stated, definition))
             return definition
 
@@ -253,7 +265,7 @@ def _defined(stated: _Stated, formula: Callable[..., Any]) -> Op:
     inputs = stated.inputs or names
     for name in inputs:
         if name not in names:
-            raise UsageError.unknown(f"tensor of the formula of {stated.name}", name, names)
+            raise UsageError.lacking(f"the formula of {stated.name}", "tensor", name, names)
     if not inputs:
         raise UsageError(f"the formula of {stated.name} takes no tensor; write it as formula(m, x, …)")
     if names[: len(inputs)] != inputs:
@@ -299,10 +311,13 @@ def _defined(stated: _Stated, formula: Callable[..., Any]) -> Op:
 
 
 def _check_params(stated: _Stated, valid: Iterable[str], of: str) -> None:
-    names = [*stated.params, *(name for variant in stated.variants or () for name in variant)]
-    for name in names:
-        if name not in set(valid):
-            raise UsageError.unknown(f"parameter of {of}", name, valid)
+    known = set(valid)
+    for name in (name for variant in stated.variants or () for name in variant if name not in known):
+        raise UsageError.lacking(of, "parameter", name, known)
+    for name in (name for name in stated.params if name not in known):
+        # Or an option misspelt: whatever is none of them is taken for a parameter.
+        options = inspect.signature(Registrar.__call__).parameters.keys() - {"self", "name", "fn", "params"}
+        raise UsageError.lacking(of, "parameter, and register() no option,", name, known | options)
 
 
 def _callable(op: str, **given: Any) -> None:

@@ -196,7 +196,7 @@ def inputs(
     known = record.params(record.variants[0])
     for name in parameters:
         if name not in known and name not in record.optional:
-            raise UsageError.unknown(f"parameter of {record.name}", name, known)
+            raise UsageError.lacking(record.name, "parameter", name, known)
     variant = {**record.variants[0], **parameters}
     called = at_variant(record, variant)
     options = {n: v for n, v in variant.items() if n not in (*called.inputs, *called.extras)}

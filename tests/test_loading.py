@@ -47,6 +47,10 @@ def test_a_module_beside_the_current_folder(tmp_path: Path, monkeypatch: pytest.
         ("x = 1\n", "registers no ops; define a function pytest_gradcheck_register(register) in it"),
         ("import nowhere_to_be_found\n", "cannot be loaded: ModuleNotFoundError"),
         ("1 +\n", "cannot be loaded: SyntaxError"),
+        (
+            "def pytest_gradcheck_register(): pass\n",
+            "takes no argument 'register'; define it as pytest_gradch",
+        ),
     ],
 )
 def test_a_file_that_does_not_register(tmp_path: Path, text: str, message: str) -> None:

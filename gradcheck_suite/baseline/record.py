@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from gradcheck_suite.errors import UsageError
+from gradcheck_suite.results import VERDICTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -133,6 +134,8 @@ def entry_from_json(data: Any, where: str) -> Entry:
         }
         for region in regions.values():
             _check_ends(region)
+        if data["verdict"] not in VERDICTS:
+            raise ValueError(f"its verdict is {data['verdict']!r}")
         return Entry(
             verdict=data["verdict"],
             sample=data.get("sample", ""),

@@ -10,8 +10,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from gradcheck_suite.cli.codes import DONE, FOUND
-from gradcheck_suite.cli.common import add_options, open_registry, require_running, settings_of
-from gradcheck_suite.errors import UsageError, suggest
+from gradcheck_suite.cli.common import add_options, op_named, open_registry, require_running, settings_of
+from gradcheck_suite.errors import UsageError
 from gradcheck_suite.results import severity_rank
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     from gradcheck_suite.formula.arithmetic import reference, uncertified
     from gradcheck_suite.ops.variants import at_variant
 
-    op = registry.get(arguments.op)
+    op = op_named(arguments.op, registry, settings)
     require_running(op, settings)
     overrides = suited(op, typed)
     called = at_variant(op, {**op.variants[0], **overrides})
@@ -88,7 +88,7 @@ def _point(op: Op, inputs: Any) -> dict[str, Any]:
     needed = (*op.inputs, *op.extras)
     for name in point:
         if name not in (*needed, *op.optional):
-            raise UsageError(f"{op.name} has no input {name!r}. {suggest(name, needed)}")
+            raise UsageError.lacking(op.name, "input", name, needed)
     missing = [name for name in needed if name not in point]
     if missing:
         example = json.dumps(dict.fromkeys(needed, 0.5))

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from gradcheck_suite.cli.codes import DONE, FOUND
-from gradcheck_suite.cli.common import add_options, open_registry, require_running, settings_of
+from gradcheck_suite.cli.common import add_options, op_named, open_registry, require_running, settings_of
 from gradcheck_suite.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,7 +27,12 @@ _WIDTH: Final = 34
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("op", metavar="OP", help="name of the op, such as fused_gelu")
-    add_options(parser, only=_USED)
+    add_options(
+        parser,
+        only=_USED,
+        dtypes=f"dtypes to mutate the op in, comma-separated; default {','.join(_USUAL)}",
+        fail_on="the gate fails from this severity on: critical, major, minor or never; default minor",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -38,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     from gradcheck_suite.engine.calls import Raised, Unsupported
     from gradcheck_suite.formula.arithmetic import reference
 
-    op = registry.get(arguments.op)
+    op = op_named(arguments.op, registry, settings)
     require_running(op, settings)
     dtypes = _dtypes(op, settings.dtypes if arguments.dtypes is not None else _USUAL)
     try:
@@ -66,7 +71,7 @@ def _lines(op: Op, dtypes: Sequence[str], verdicts: Sequence[Verdict]) -> list[s
     first = max(len(name) for name in ("mutant", *names)) + 2
     lines = [
         f"mutants of {op.name}",
-        "mutant".ljust(first) + "".join(dtype.ljust(_WIDTH) for dtype in dtypes),
+        ("mutant".ljust(first) + "".join(dtype.ljust(_WIDTH) for dtype in dtypes)).rstrip(),
     ]
     for name in names:
         cells = [told.get((name, dtype), "") for dtype in dtypes]

@@ -68,7 +68,7 @@ def suited(op: Op, overrides: Mapping[str, object]) -> dict[str, object]:
     known = op.params(op.variants[0])
     for name in overrides:
         if name not in known:
-            raise UsageError.unknown(f"parameter of {op.name}", name, known)
+            raise UsageError.lacking(op.name, "parameter", name, known)
     return {name: _suited(op, name, value, known[name]) for name, value in overrides.items()}
 
 

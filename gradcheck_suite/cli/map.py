@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gradcheck_suite import gate
 from gradcheck_suite.cli.codes import DONE, FOUND
-from gradcheck_suite.cli.common import add_options, open_registry, settings_of
+from gradcheck_suite.cli.common import add_options, op_named, open_registry, settings_of
 
 if TYPE_CHECKING:
     import argparse
@@ -30,6 +30,7 @@ _USED: Final = frozenset({"max-ulp", "fail-on", "reference", "budget", "load", "
 _DIRECTIONS: Final = ("forward", "backward", "double-backward")
 _WIDTH: Final = 80
 _COLUMN: Final = 25
+_AS_THEY_ARE: Final = 10**6  # whole numbers below are written in full
 _ZEROS: Final = re.compile(r"\.?0+p")
 
 
@@ -65,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from gradcheck_suite import engine
 
-    op = registry.get(arguments.op)
+    op = op_named(arguments.op, registry, settings)
     cases = _cases(op, suited(op, typed), arguments.dtype, settings)
     results = [result for case in cases for result in engine.run_case(case, settings)]
     document = engine.document(cases, results, settings)
@@ -193,6 +194,8 @@ def _decimal(value: float, fmt: Format) -> str:
 
     if not math.isfinite(value):
         return str(value)
+    if 1 <= abs(value) < _AS_THEY_ARE and value == int(value):
+        return str(int(value))
     for digits in range(1, 17):
         text = f"{value:.{digits}g}"
         if float(round_to([float(text)], fmt)[0]) == value:

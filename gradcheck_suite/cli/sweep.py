@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gradcheck_suite import gate
 from gradcheck_suite.cli.codes import DONE, FOUND, INTERRUPTED
-from gradcheck_suite.cli.common import add_options, open_registry, settings_of
+from gradcheck_suite.cli.common import add_options, op_named, open_registry, settings_of
 from gradcheck_suite.errors import UsageError
 from gradcheck_suite.preflight import require_writable
 
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     _require_flint()
     require_writable(settings)
     registry = open_registry(settings)
-    op, variant = _variant(registry.get(arguments.op), arguments.overrides)
+    op, variant = _variant(op_named(arguments.op, registry, settings), arguments.overrides)
 
     from gradcheck_suite.engine.sweep import WorkerDied
 

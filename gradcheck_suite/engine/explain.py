@@ -49,7 +49,7 @@ def explain(
     known = (*op.inputs, *op.extras, *op.optional)
     unknown = [n for n in inputs if n not in known]
     if unknown:
-        raise UsageError(f"{op.name} has no input {unknown[0]!r}. {suggest(unknown[0], known)}")
+        raise UsageError.lacking(op.name, "input", unknown[0], known)
     point = {n: round_to(np.array([float(inputs[n])]), fmt) for n in (*called.inputs, *called.extras)}
     found = []
     for direction in directions:

@@ -22,7 +22,7 @@ from gradcheck_suite.engine.judge import KINDS
 from gradcheck_suite.engine.quantities import Quantity, order_of, quantities
 from gradcheck_suite.engine.rows import RowJudged, RowSubject
 from gradcheck_suite.engine.rowstatements import RowStatements
-from gradcheck_suite.errors import UsageError, suggest
+from gradcheck_suite.errors import UsageError
 from gradcheck_suite.floats import Format, round_to
 from gradcheck_suite.formula.sensitivities import sensitivities
 from gradcheck_suite.ops.record import Op, Sample
@@ -47,7 +47,7 @@ def sample_of(op: Op, variant: Mapping[str, Any], inputs: Mapping[str, Any], fmt
     known = tuple(dict.fromkeys([*op.inputs, *op.extras, *needed]))
     for name in inputs:
         if name not in known:
-            raise UsageError(f"{op.name} has no input {name!r}. {suggest(name, known)}")
+            raise UsageError.lacking(op.name, "input", name, known)
     models = _models(op, variant, fmt)
     missing = [n for n in known if n not in inputs and n not in optional]
     if missing:

@@ -60,7 +60,7 @@ class Registry:
     def get(self, name: str) -> Op:
         """The op of that name. Raises UsageError that suggests the closest one."""
         if name not in self._ops:
-            raise UsageError(f"unknown op {name!r}. {suggest(name, self.names())}")
+            raise UsageError.unknown("op", name, self.names())
         return self._ops[name]
 
     def select(self, patterns: Sequence[str]) -> list[Op]:
@@ -72,7 +72,7 @@ class Registry:
         for pattern in patterns:
             found = {op.name for op in self if _matches(op, pattern)}
             if not found and pattern not in TIERS:
-                raise UsageError(f"no op matches {pattern!r}. {suggest(pattern, (*self.names(), *TIERS))}")
+                raise UsageError(f"no op matches {pattern!r}; {suggest(pattern, (*self.names(), *TIERS))}")
             chosen |= found
         return [op for op in self if op.name in chosen]
 

@@ -74,13 +74,16 @@ class GradcheckSession:
             self._open_gate()
 
     def _register(self) -> None:
-        from gradcheck_suite.loading import register_all, registering
+        from gradcheck_suite.loading import register_all, registering, require_argument
         from gradcheck_suite.registration import Registrar
 
         self.registry = register_all(self.settings.load)
-        register = Registrar(self.registry)
+        self.register = register = Registrar(self.registry)
+        for hook in self.config.hook.pytest_gradcheck_register.get_hookimpls():
+            require_argument(hook.function, str(getattr(hook.plugin, "__file__", None) or hook.plugin_name))
         with registering("the hook pytest_gradcheck_register"):
             self.config.hook.pytest_gradcheck_register.call_historic(kwargs={"register": register})
+            register.close()
 
     def _collect(self) -> Sequence[Case]:
         from gradcheck_suite import engine
@@ -136,6 +139,7 @@ class GradcheckSession:
         # A conftest.py below the start folder is loaded, and registers its ops, only while pytest collects.
         if frozenset(self.registry.names()) != self.known_ops:
             with _usage_errors():
+                self.register.close()
                 self.cases = self._collect()
         return self.cases
 

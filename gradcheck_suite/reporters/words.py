@@ -31,7 +31,7 @@ PATHS: Final = {
     "single": "on single elements",
     "tail": "at the end of a vector",
     "inplace": "in place",
-    "out": "with out=",
+    "out": "with a strided out=",
     "module": "as a module",
     "channels_last": "in channels_last",
     "vmap": "under vmap",

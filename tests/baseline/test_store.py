@@ -105,6 +105,10 @@ def test_another_arithmetic_has_more_slack(
             "no entry of a baseline",
         ),
         (
+            '{"format": 1, "op": "gelu", "environments": {"k": {"cases": {"a": {"verdict": "fine"}}}}}',
+            r"no entry of a baseline \(its verdict is 'fine'\)",
+        ),
+        (
             '{"format": 1, "op": "gelu", "environments": {"k": {"cases": {"a": {"verdict": "ok", "regions": '
             '{"r": {"kind": "nan", "severity": "critical", "lo": "x", "hi": "y"}}}}}}}',
             "no entry of a baseline",

@@ -47,6 +47,7 @@ def test_a_gate_that_catches_everything(call: Call, ops: str) -> None:
     assert "gradient 0 in a tail          caught: underflow" in out
     # It is registered for one of the two usual dtypes.
     assert "bfloat16" not in out
+    assert not any(line.endswith(" ") for line in out.splitlines())
 
 
 def test_a_gate_that_guards_nothing_is_called_so(call: Call, ops: str) -> None:

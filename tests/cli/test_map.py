@@ -37,6 +37,13 @@ def test_ends_are_in_decimal_and_hex(call: Call) -> None:
     assert "-0x1.62e43p+6" in rows[decimal + 1]
 
 
+def test_whole_numbers_are_written_in_full(call: Call) -> None:
+    """The shortest decimal that reads back as -65504 in float16 is -65500."""
+    _, out, _ = call("map", "gaussian_nll_loss", "--dtype", "float16", "--budget", "quick")
+    assert "-65504" in out
+    assert "-65500" not in out
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
 def test_the_table_fits_eighty_columns(call: Call, dtype: str) -> None:
     _, out, _ = call("map", "gelu", "--dtype", dtype, "--paths", "all", "--budget", "quick")

@@ -36,11 +36,12 @@ def test_the_registry_of_torch_stays_as_it_was() -> None:
     ("options", "message"),
     [
         ({"like": "elu", "alhpa": 1.0}, r"'alhpa'.*did you mean 'alpha'"),
+        ({"like": "elu", "dtype": ["float32"]}, r"register\(\) no option, 'dtype'; did you mean 'dtypes'"),
         ({"like": "gleu"}, "'gleu'.*did you mean .*'gelu'"),
-        ({"like": "elu", "variants": [{"beta": 1.0}]}, "parameter of elu 'beta'"),
+        ({"like": "elu", "variants": [{"beta": 1.0}]}, "elu has no parameter 'beta'"),
         ({"like": "elu", "formula": half_formula}, "both like= and a formula"),
         ({"like": "elu", "inputs": ["x"]}, "need a formula"),
-        ({"formula": half_formula, "inputs": ["y"]}, "unknown tensor of the formula of mine 'y'"),
+        ({"formula": half_formula, "inputs": ["y"]}, "the formula of mine has no tensor 'y'"),
         ({"formula": lambda m: 1}, "takes no tensor"),
         ({"formula": half_formula, "dtypes": ["flaot32"]}, "unknown dtype 'flaot32'"),
         ({"formula": half_formula, "directions": ["back"]}, "unknown direction 'back'"),
@@ -57,6 +58,15 @@ def test_a_mistake_is_named(options: dict[str, Any], message: str) -> None:
 def test_a_name_that_ids_cannot_hold_or_that_is_taken(name: str) -> None:
     with pytest.raises(UsageError):
         registered(name, torch.tanh, like="tanh")
+
+
+def test_a_definition_may_follow_but_has_to_come() -> None:
+    register = Registrar(registry().copy())
+    declare = register("mine", half)
+    with pytest.raises(UsageError, match="mine is registered without a definition"):
+        register.close()
+    declare(half_formula)
+    register.close()
 
 
 def test_defaults() -> None:

@@ -75,8 +75,9 @@ def test_a_mistake_in_the_configuration(planted: pytest.Pytester, line: str, sen
         ('register("mine", torch.relu, like="rellu")', "did you mean 'relu'"),
         (
             'register("mine", torch.relu, like="elu", alhpa=2)',
-            "unknown parameter of elu 'alhpa'; did you mean 'alpha'?",
+            "elu has no parameter, and register() no option, 'alhpa'; did you mean 'alpha'?",
         ),
+        ('register("mine", torch.relu)', "mine is registered without a definition; give it formula="),
     ],
 )
 def test_a_mistake_in_a_registration(planted: pytest.Pytester, line: str, sentence: str) -> None:
@@ -85,6 +86,14 @@ def test_a_mistake_in_a_registration(planted: pytest.Pytester, line: str, senten
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert sentence in result.stderr.str()
     assert "Traceback" not in result.stderr.str()
+
+
+def test_a_hook_that_takes_nothing(planted: pytest.Pytester) -> None:
+    """pytest would call it with nothing, and its ops would be missed without a word."""
+    planted.makeconftest("def pytest_gradcheck_register(): pass\n")
+    result = planted.runpytest_inprocess("--gradcheck")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "conftest.py takes no argument 'register'" in result.stderr.str()
 
 
 def test_ops_of_a_conftest_below_are_registered_when_pytest_reaches_it(planted: pytest.Pytester) -> None:

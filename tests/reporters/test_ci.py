@@ -54,6 +54,11 @@ def document(*results: Result, file: str = "src/lib/ops.py", line: int | None = 
 # ---------------------------------------------------------------- which findings
 
 
+def test_the_form_with_out_is_told_as_it_is_called() -> None:
+    """The tensor that it writes to has gaps: a contiguous one may be filled rightly."""
+    assert words.path_words("out") == "with a strided out="
+
+
 def test_torchs_own_findings_are_nobodys_to_mend_without_a_baseline() -> None:
     own = result(finding(), op="gelu", custom=False)
     assert actionable(document(own, result(finding()))) == [(result(finding()), finding())]
