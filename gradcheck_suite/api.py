@@ -84,7 +84,7 @@ def check(fn: Callable[..., Any], *, name: str | None = None, **options: Any) ->
         raise UsageError("check needs like='gelu', or formula=… with the exact definition")
     run = {option: options.pop(option) for option in sorted(_SETTINGS & options.keys())}
     ops = registry().copy()
-    op = Registrar(ops)(name or _name(fn, ops.names()), fn, **options)
+    op = Registrar(ops, called="check()", options=_SETTINGS)(name or _name(fn, ops.names()), fn, **options)
     settings = Settings(ops=(op.name,), dtypes=op.dtypes, directions=op.directions, **_checked(run))
     threads = _threads()
     pin_threads()

@@ -30,7 +30,10 @@ class UsageError(GradcheckError):
     @classmethod
     def lacking(cls, owner: str, kind: str, name: str, valid: Iterable[str]) -> UsageError:
         """Return the error for an `owner` ("relu") that has no `kind` ("parameter") `name`, and the closest it has."""
-        return cls(f"{owner} has no {kind} {name!r}; {suggest(name, valid)}")
+        known = list(valid)
+        return cls(
+            f"{owner} has no {kind} {name!r}{f'; {suggest(name, known)}' if known else ', nor any other'}"
+        )
 
 
 def suggest(name: str, valid: Iterable[str]) -> str:

@@ -31,8 +31,13 @@ _FRAMES: Final = 3
 class Registrar:
     """`register(name, fn, …)`, bound to the registry of one run."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(
+        self, registry: Registry, *, called: str = "register()", options: Iterable[str] = ()
+    ) -> None:
+        """`called` is what users call, which may take further `options`."""
         self._registry = registry
+        own = inspect.signature(Registrar.__call__).parameters.keys() - {"self", "name", "fn", "params"}
+        self._called, self._options = called, frozenset(own | set(options))
         self._undefined: dict[str, None] = {}
 
     def close(self) -> None:
@@ -128,6 +133,7 @@ class Registrar:
             adapter=adapter,
             inplace=inplace,
             params=params,
+            misspelt=(self._called, self._options),
             options={
                 "any_dtype": dtypes is None,
                 "dtypes": _known("dtype", dtypes, tuple(FORMATS)),
@@ -172,7 +178,9 @@ class Registrar:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class _Stated:
-    """What a user said; `options` are fields of the record as they are."""
+    """What a user said; `options` are fields of the record as they are, `misspelt` what was called and the options
+    that a parameter which is none may have been meant for.
+    """
 
     name: str
     fn: Callable[..., Any]
@@ -184,6 +192,7 @@ class _Stated:
     adapter: Callable[..., Any] | None
     inplace: bool | Callable[..., Any]
     params: Mapping[str, Any]
+    misspelt: tuple[str, frozenset[str]]
     options: Mapping[str, Any]
 
     def common(self, tensors: Sequence[str]) -> dict[str, Any]:
@@ -315,9 +324,8 @@ def _check_params(stated: _Stated, valid: Iterable[str], of: str) -> None:
     for name in (name for variant in stated.variants or () for name in variant if name not in known):
         raise UsageError.lacking(of, "parameter", name, known)
     for name in (name for name in stated.params if name not in known):
-        # Or an option misspelt: whatever is none of them is taken for a parameter.
-        options = inspect.signature(Registrar.__call__).parameters.keys() - {"self", "name", "fn", "params"}
-        raise UsageError.lacking(of, "parameter, and register() no option,", name, known | options)
+        called, options = stated.misspelt
+        raise UsageError.lacking(of, f"parameter, and {called} no option,", name, known | options)
 
 
 def _callable(op: str, **given: Any) -> None:

@@ -197,7 +197,7 @@ def test_parameters_and_thresholds_count(tmp_path: Path, capsys: pytest.CaptureF
         (["mse_loss"], "no elementwise op of one input"),
         (["softmax"], "no elementwise op of one input"),
         (["tahn"], "did you mean 'tanh'"),
-        (["tanh", "--set", "beta=1"], "parameter of tanh"),
+        (["tanh", "--set", "beta=1"], "tanh has no parameter 'beta', nor any other"),
         (["tanh", "--direction", "sideways"], "unknown direction"),
         (["tanh", "-j", "none"], "-j none: a number of processes"),
         (["tanh", "--executor", "moon"], "unknown executor 'moon'"),

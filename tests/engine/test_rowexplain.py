@@ -80,7 +80,7 @@ def test_a_refused_dtype_is_no_finding() -> None:
         ({"input": [[1, 2]]}, "needs the input 'target' too"),
         ({"input": [[1, 2]], "targt": [0]}, "did you mean 'target'"),
         ({"input": [[1, 2], [1]], "target": [0]}, "different lengths"),
-        ({"inputs": [1, 2], "target": 0}, "no input 'inputs'. did you mean 'input'"),
+        ({"inputs": [1, 2], "target": 0}, "no input 'inputs'; did you mean 'input'"),
         ({"input": [1, 2]}, r"such as '{\"input\": \[1.0, -0.5, 2.0\], \"target\": 1}'"),
         ({"input": [1, 2], "target": 0.5}, "'target' takes whole numbers, not 0.5"),
         ({"input": [1, 2], "target": 2}, "does not take these inputs: IndexError: Target 2 is out of bounds"),
