@@ -43,10 +43,12 @@ def with_conduct(result: Result, quantity: Quantity, subject: Subject | RowSubje
         return _refused(result, quantity.case)
     own = (dataclasses.replace(f, message=f.message.replace(_TORCH, _IT)) for f in result.findings)
     findings = (*own, *_findings(quantity, subject))
-    note = result.note
-    if not note and is_vacuous(subject, quantity.column):
-        note = f"vacuous gate: nothing but zeros, or ones, would pass it ({_why(result, subject)})"
-    return dataclasses.replace(result, findings=findings, note=note, verdict=verdict_on(findings, note))
+    doubt = result.note if result.verdict == "inconclusive" else ""
+    if not doubt and is_vacuous(subject, quantity.column):
+        doubt = f"vacuous gate: nothing but zeros, or ones, would pass it ({_why(result, subject)})"
+    # What is skipped is told beside, and no doubt about the rest.
+    note = "; ".join(dict.fromkeys(filter(None, [doubt, result.note])))
+    return dataclasses.replace(result, findings=findings, note=note, verdict=verdict_on(findings, doubt))
 
 
 def _refused(result: Result, case: Case) -> Result:

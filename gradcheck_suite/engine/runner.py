@@ -127,7 +127,6 @@ class Runner:
     def _finished(self, main: Judged, seen: Judged, findings: Sequence[Finding]) -> Result:
         """The result; `main` has the sample, `seen` all points that were tried."""
         unsure, subject = int(main.verdicts.open.sum()), self.subject
-        doubt = self.statements.disagreed or (f"{unsure} points could not be decided" if unsure else "")
         judged = np.flatnonzero(~np.isnan(main.verdicts.ulp))
         counted = statistics(
             main.computed[judged], main.lower[judged], main.verdicts.ulp[judged], subject.fmt
@@ -135,6 +134,8 @@ class Runner:
         if len(judged):
             counted["max_ulp"] = float(np.nanmax(seen.verdicts.ulp))
             counted["worst"] = self._worst(seen)
+        # After all that is stated was confirmed, the worst point last.
+        doubt = self.statements.disagreed or (f"{unsure} points could not be decided" if unsure else "")
         skipped = (f"path {p} skipped: {why}" for p, why in self.skipped.items())
         drawn = curves(main, subject.fmt) if self.settings.pictures else ()
         first = self.case.variant == dict(self.case.op.variants[0])

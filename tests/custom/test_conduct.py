@@ -82,6 +82,17 @@ def test_a_gate_that_everything_passes_is_called_vacuous(fn: Any) -> None:
     assert all("vacuous gate" in r.note and "max_ulp=1e+300" in r.note for r in found)
 
 
+def test_a_path_that_an_op_cannot_take_is_told_and_leaves_no_doubt() -> None:
+    asked = {"paths": ("vector", "vmap")}
+    found = judged("mine", half, **OP, settings=asked)
+    assert {r.verdict for r in found} == {"ok"}
+    assert all(r.note.startswith("path vmap skipped") for r in found)
+    bounded = {"max_ulp": 1e300, "domain": lambda p, v: abs(v["x"]) < 1e30}
+    vacuous = judged("mine", half, **OP, **bounded, settings=asked)
+    assert {r.verdict for r in vacuous} == {"inconclusive"}
+    assert all("vacuous gate" in r.note and "path vmap skipped" in r.note for r in vacuous)
+
+
 def test_a_domain_without_inputs_is_called_vacuous() -> None:
     found = judged("mine", half, **OP, domain=lambda p, v: v["x"] > float("inf"))
     assert {r.verdict for r in found} == {"inconclusive"}
