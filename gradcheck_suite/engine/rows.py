@@ -6,7 +6,7 @@ samples lie one after another in the columns that it judges, so that the judge a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -71,6 +71,36 @@ class RowJudged:
     ties: dict[int, TieVerdict]
     limit: Floats | None = None
     """The error that another implementation allows at each entry, where the op is judged against one."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Column:
+    """The exact entries of one column of many samples, and what is known of each."""
+
+    lower: Exact
+    undefined: Bools
+    open: Bools
+    nan_expected: Bools
+    tie: Bools
+
+    @classmethod
+    def of(cls, refs: Sequence[Reference], column: str) -> _Column:
+        none = np.zeros(0, dtype=bool)
+        lower = Exact.concatenate([Exact.from_float64(np.zeros(0)), *(r.columns[column] for r in refs)])
+        return cls(
+            lower=lower,
+            undefined=np.concatenate([none, *(r.undefined[column] for r in refs)]),
+            open=np.concatenate([none, *(r.open[column] for r in refs)]),
+            nan_expected=np.concatenate([none, *(r.nan_expected for r in refs)]),
+            tie=np.zeros(len(lower), dtype=bool),
+        )
+
+    def put(self, where: Ints, found: TieVerdict, column: str) -> None:
+        """Set the entries of a sample at a tie to the nearest elements of its set."""
+        self.lower = self.lower.put(where, found.nearest[column])
+        self.tie[where] = found.member[column]
+        self.undefined[where] |= found.undefined[column]
+        self.open[where] = found.open[column]
 
 
 class RowSubject:
@@ -297,64 +327,54 @@ class RowSubject:
         refs = [self.reference(k, cotangent) for k, _ in parts]
         for (k, computed), ref in zip(parts, refs, strict=True):
             _check_size(self.op, self.samples[k], column, computed, ref)
-        owner = np.repeat([k for k, _ in parts], [len(c) for _, c in parts]).astype(np.int64)
-        entry = (
-            np.concatenate([np.arange(len(c)) for _, c in parts]) if parts else np.zeros(0, dtype=np.int64)
-        )
-        computed = np.concatenate([c for _, c in parts]) if parts else np.zeros(0)
-        lower = Exact.concatenate([Exact.from_float64(np.zeros(0)), *(r.columns[column] for r in refs)])
-        undefined = np.concatenate([np.zeros(0, dtype=bool), *(r.undefined[column] for r in refs)])
-        unsure = np.concatenate([np.zeros(0, dtype=bool), *(r.open[column] for r in refs)])
-        expected = None
-        if column == "value":
-            expected = np.concatenate([np.zeros(0, dtype=bool), *(r.nan_expected for r in refs)])
-        ties: dict[int, TieVerdict] = {}
-        tie = np.zeros(len(computed), dtype=bool)
-        if column != "value":
-            for (k, _), ref in zip(parts, refs, strict=True):
-                if ref.tie:
-                    found = ties[k] = self.tie_verdict(column, path, cotangent, k)
-                    where = np.flatnonzero(owner == k)
-                    lower = lower.put(where, found.nearest[column])
-                    tie[where] = found.member[column]
-                    undefined[where] |= found.undefined[column]
-                    unsure[where] = found.open[column]
-        limit = self._limit(column, cotangent, owner, lower, undefined | unsure | tie)
+        sizes = [len(c) for _, c in parts]
+        owner = np.repeat([k for k, _ in parts], sizes).astype(np.int64)
+        computed = np.concatenate([np.zeros(0), *(c for _, c in parts)])
+        exact = _Column.of(refs, column)
+        ties = {}
+        for (k, _), ref in zip(parts, refs, strict=True):
+            if ref.tie and column != "value":
+                ties[k] = self.tie_verdict(column, path, cotangent, k)
+                exact.put(np.flatnonzero(owner == k), ties[k], column)
+        limit = self._limit(column, cotangent, owner, exact.lower, exact.undefined | exact.open | exact.tie)
         verdicts = judge(
             computed,
-            lower,
-            lower,
+            exact.lower,
+            exact.lower,
             self.fmt,
             max_ulp=self.max_ulp if limit is None else limit,
-            tie=tie,
-            undefined=undefined,
-            open_points=unsure,
-            nan_expected=expected,
+            tie=exact.tie,
+            undefined=exact.undefined,
+            open_points=exact.open,
+            nan_expected=exact.nan_expected if column == "value" else None,
         )
-        if cotangent == "scaled":
-            growth = cotangents.growth(self._loss_scale)
-            verdicts = below_the_range(
-                verdicts, computed, (lower.shifted(-growth),) * 2, self.fmt, 2.0**growth
-            )
-        # The entries that a tie leaves a choice: off the set by so many ulps of its nearest element. What
-        # shares half of its digits is that element, computed inaccurately.
-        far = verdicts.ulp > 2.0 ** (self.fmt.precision / 2)
-        outside = np.flatnonzero(tie & (verdicts.kind > 0) & np.isfinite(computed) & far)
-        verdicts = verdicts.as_ties(outside, verdicts.ulp[outside])
-        found_all = RowJudged(
+        judged = RowJudged(
             column=column,
             path=path,
             cotangent=cotangent,
             owner=owner,
-            entry=entry,
+            entry=np.concatenate([np.arange(0), *(np.arange(size) for size in sizes)]),
             computed=computed,
-            lower=lower,
-            tie=tie,
-            verdicts=verdicts,
+            lower=exact.lower,
+            tie=exact.tie,
+            verdicts=self._of_sets(verdicts, computed, exact, cotangent),
             ties=ties,
             limit=limit,
         )
-        return self._excused(found_all)
+        return self._excused(judged)
+
+    def _of_sets(self, verdicts: Verdicts, computed: Floats, exact: _Column, cotangent: str) -> Verdicts:
+        """The verdicts as those on products, where the cotangent is a scale, and on sets, where a tie leaves a
+        choice: off the set by so many ulps of its nearest element. What shares half of its digits is that element,
+        computed inaccurately.
+        """
+        if cotangent == "scaled":
+            growth = cotangents.growth(self._loss_scale)
+            unscaled = exact.lower.shifted(-growth)
+            verdicts = below_the_range(verdicts, computed, (unscaled, unscaled), self.fmt, 2.0**growth)
+        far = verdicts.ulp > 2.0 ** (self.fmt.precision / 2)
+        outside = np.flatnonzero(exact.tie & (verdicts.kind > 0) & np.isfinite(computed) & far)
+        return verdicts.as_ties(outside, verdicts.ulp[outside])
 
     def _limit(self, column: str, cotangent: str, owner: Ints, lower: Exact, skip: Bools) -> Floats | None:
         """By the opponent's largest error in the same sample, for an op that is judged against another."""
