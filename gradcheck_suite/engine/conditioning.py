@@ -32,6 +32,8 @@ _MOST, _NOT_MUCH_WIDER = 0.5, 6.0
 _BATCH = 2000
 _BOX_BITS = 128
 _INNER, _SCOUTS = 64, 3
+# Moves along one line; of results without any order two thirds turn back, of two smooth branches a few.
+_ALONG, _TURNS, _SOME = 24, 8, 1 / 16
 # No simple fraction: a whole number of periods would show nothing.
 _THIRD = 0.34567
 # Fractions of a unit that a move is drawn in. A part of it more, and no whole number of periods is ever moved by.
@@ -99,6 +101,7 @@ def excused(
     inner = _inner(len(inputs) + len(reals))
     found.sample(inner, found.open | found.leaps() | found.widened_by(inner[:_SCOUTS]))
     found.enclose()
+    found.ride()
     return found.inside
 
 
@@ -178,10 +181,7 @@ class _Ranges:
         Elsewhere it says nothing: that of a cancelling formula is as wide as its intermediate results, and that
         of a steep tail reaches beyond 0, which no result does.
         """
-        with np.errstate(invalid="ignore", over="ignore"):
-            size = np.fmax(np.abs(self.lowest), np.abs(self.highest))
-            most = self.highest - self.lowest > size * _MOST
-        where = np.flatnonzero(self.movable & ~self.inside & most & np.isfinite(self.computed))
+        where = np.flatnonzero(self.movable & ~self.inside & self._spans(_MOST) & np.isfinite(self.computed))
         if not len(where):
             return
         ends, masks = self._enclosed(where, _BOX_BITS)
@@ -190,6 +190,36 @@ class _Ranges:
             close = ends[1] - ends[0] <= _NOT_MUCH_WIDER * (high - low)
             close &= masks.tie | (((ends[0] >= 0) | (low < 0)) & ((ends[1] <= 0) | (high > 0)))
         self._take(where[close], np.array(ends)[:, close])
+
+    def ride(self) -> None:
+        """Take in the crests of a wave whose phase is not known to a period: results that turn back again and again
+        along a line of moves, as no smooth branches do.
+
+        Corners are then results like any other, and an end is hardly ever seen itself.
+        """
+        where = np.flatnonzero(self.movable & ~self.inside & self._spans(_SOME) & np.isfinite(self.computed))
+        if not len(where):
+            return
+        seen = self._at(where, _along(len(self.inputs) + len(self.reals)))
+        steps = np.sign(np.diff(seen, axis=0))
+        waves = np.count_nonzero(steps[1:] * steps[:-1] < 0, axis=0) >= _TURNS
+        if not waves.any():
+            return
+        where, seen = where[waves], [value[waves] for value in seen]
+        seen += self._at(where, _inner(len(self.inputs) + len(self.reals)))
+        (first, last), (low, high) = _outermost(
+            np.sort([*seen, self.lowest[where], self.highest[where]], axis=0)
+        )
+        # Of a sign that no result has, the end has none either.
+        low = np.where(first >= 0, np.fmax(low, 0.0), low)
+        high = np.where(last <= 0, np.fmin(high, 0.0), high)
+        self._take(where, np.array([low, high]))
+
+    def _spans(self, part: float) -> Bools:
+        """Where the results seen span more than a part of their size."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            size = np.fmax(np.abs(self.lowest), np.abs(self.highest))
+            return np.asarray(self.highest - self.lowest > size * part)
 
     def decide(self) -> None:
         """Let go of what no move of any number leads to, and take in what some move certainly reaches.
@@ -336,6 +366,14 @@ def _inner(quantities: int) -> list[Move]:
     return [tuple(map(float, move)) for move in drawn]
 
 
+@functools.cache
+def _along(quantities: int) -> list[Move]:
+    """Rising moves along one line, unevenly spaced: a whole number of periods would show nothing."""
+    rng = np.random.RandomState(quantities + 1)
+    line = rng.choice([-1.0, 1.0], quantities) * rng.uniform(0.5, 1.0, quantities) * units()
+    return [tuple(map(float, step * line)) for step in np.sort(rng.uniform(-1.0, 1.0, _ALONG))]
+
+
 def _patterns(quantities: int) -> Iterator[Move]:
     """Moves by C units: every corner for up to four quantities, beyond that a dozen corners and each alone."""
     signs: Iterable[Sequence[int]] = itertools.product((-1, 1), repeat=quantities)
@@ -383,8 +421,16 @@ def _any_beyond(values: Sequence[Floats], known: Floats) -> Bools:
 
 
 def _beyond(values: Floats, known: Floats) -> Floats:
-    """Of sorted rows (NaN last) the first and the last; where these exceed the known ends, each is moved outwards
-    as far as a few more lie behind it.
+    """Of sorted rows (NaN last) the first and the last; where these exceed the known ends, moved outwards."""
+    ends, moved = _outermost(values)
+    with np.errstate(invalid="ignore"):
+        fresh = np.array([ends[0] < known[0], ends[1] > known[1]])
+    return np.where(fresh, moved, ends)
+
+
+def _outermost(values: Floats) -> tuple[Floats, Floats]:
+    """Of sorted rows (NaN last) the first and the last, as they are and moved outwards as far as a few more lie
+    behind.
     """
     last = np.maximum(np.count_nonzero(~np.isnan(values), axis=0) - 1, 0)
     index = np.arange(values.shape[1])
@@ -392,8 +438,7 @@ def _beyond(values: Floats, known: Floats) -> Floats:
     behind = [values[np.minimum(_APART, last), index], values[np.maximum(last - _APART, 0), index]]
     with np.errstate(invalid="ignore", over="ignore"):
         moved = ends + (ends - behind)
-        fresh = np.array([ends[0] < known[0], ends[1] > known[1]])
-    return np.where(fresh & np.isfinite(moved), moved, ends)
+    return ends, np.where(np.isfinite(moved), moved, ends)
 
 
 def moved_real(value: float, move: float, fmt: Format) -> tuple[int, int]:

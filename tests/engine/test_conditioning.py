@@ -193,6 +193,28 @@ def test_one_phase_of_a_wave_does_not_stand_for_all() -> None:
     assert REASONS[judged.verdicts.reason[0]] == "ill-conditioned"
 
 
+def snake(m: Context, x: Array) -> Array:
+    """Its derivative, 1 + 2 sin x cos x, lies between 0 and 2; the enclosure of that product does not."""
+    return x + m.sin(x) ** 2
+
+
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
+def test_any_phase_of_a_wave_is_excused_where_none_is_known(dtype: str) -> None:
+    """Of a few moves hardly any hits a crest, and the computed phase is as good as theirs."""
+    subject = Subject(toy(torch.sin, snake), {}, dtype, 1, Settings())
+    x = np.concatenate([2.0**e * np.arange(1.0, 2.0, 2.0**-7) for e in range(60, 68)])
+    reference = subject.exact(x, 1)
+
+    def reasons(computed: npt.NDArray[np.float64]) -> set[str]:
+        verdicts = subject.judge_column(x, computed, reference, "d:input").verdicts
+        return {REASONS[reason] for reason in verdicts.reason[verdicts.kind > 0]}
+
+    phases = 1 + np.sin(np.arange(len(x), dtype=np.float64))
+    assert reasons(round_to(phases, subject.fmt)) == {"ill-conditioned"}
+    assert reasons(np.full(len(x), 8.0)) == {""}
+    assert reasons(np.full(len(x), -8.0)) == {""}
+
+
 def steep(m: Context, x: Array) -> Array:
     return x * m.ndtr(x)
 
