@@ -27,7 +27,7 @@ _SEARCHED_LINES = 3
 
 
 _SCREENED_LINES = 12
-_SCREENED = (4096, 256)
+_SCREENED = (2**14, 256)
 """Floats of each middle binade that an op of one, or of several inputs is asked at."""
 
 Floats = npt.NDArray[np.float64]

@@ -44,20 +44,30 @@ LAYOUTS: Final = ("strided", "channels_last")
 TRANSFORMS: Final = ("vmap", "jvp", "compile")
 """Paths that not every op has to support: where they raise, there is nothing to judge."""
 
-OWN: Final = ("tail", "long", "matrix", "scalar", "inference", "expanded", "mixed", "frozen")
+OWN: Final = (
+    "tail",
+    "long",
+    "matrix",
+    "scalar",
+    "inference",
+    "expanded",
+    "mixed",
+    "frozen",
+    "channels_last",
+)
 """Paths on which a kernel of one's own is tried too: those that only careless code tells apart.
 
 A tail; more elements than 16 bits count; two dimensions; none; no autograd; the cotangent of a sum, which has no memory
-of its own; cotangents that differ; and one input that alone needs a gradient.
+of its own; cotangents that differ; one input that alone needs a gradient; and images whose channels lie innermost.
 """
 
 LONG: Final = 2**17 + TAIL
 """Elements of a long vector: beyond the grain of parallel loops, and beyond 16-bit indices."""
 
 _SHAPES: Final = ("matrix", "scalar")
-"""Paths that an op of vectors need not support."""
 
-OPTIONAL: Final = (*TRANSFORMS, *_SHAPES)
+OPTIONAL: Final = (*TRANSFORMS, *_SHAPES, "channels_last")
+"""Paths that an op of vectors need not support."""
 
 _COMPILERS: Final = ("g++", "clang++", "c++", "cl")
 

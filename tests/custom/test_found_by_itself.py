@@ -38,6 +38,7 @@ BACKWARDS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "long": lambda x, g: with_last(half_slope(x, g), x.numel() > 2**16),
     "matrix": lambda x, g: half_slope(x, g) * (0.9 if x.ndim == 2 else 1),
     "scalar": lambda x, g: half_slope(x, g) * (0.9 if x.ndim == 0 else 1),
+    "channels_last": lambda x, g: half_slope(x, g) * (0.9 if x.ndim == 4 and not x.is_contiguous() else 1),
     "expanded": lambda x, g: half_slope(x, g) * (1 if g.is_contiguous() else 0.9),
     "mixed": lambda x, g: half_slope(x, g.reshape(-1)[0].expand_as(g)),
 }
@@ -57,6 +58,15 @@ def test_a_backward_that_is_wrong_on_one_path_names_it(path: str, monkeypatch: p
     found = accused(fn, half_formula, directions=["backward"])
     assert path in {f.path for f in found}
     check_reproducer(next(f for f in found if f.path == path))
+
+
+def test_an_op_of_vectors_need_not_take_images() -> None:
+    def fn(x: Tensor) -> Tensor:
+        if x.ndim > 1:
+            raise ValueError("a vector is needed")
+        return half(x)
+
+    assert not accused(fn, half_formula)
 
 
 def test_a_forward_that_is_wrong_without_autograd() -> None:
@@ -104,7 +114,7 @@ def test_a_kink_that_nobody_stated() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("ends", [(2.711, 2.712), (-0.31, -0.3), (101.0, 102.0)])
+@pytest.mark.parametrize("ends", [(2.711, 2.712), (-0.31, -0.3), (101.0, 102.0), (-0.70714, -0.7071)])
 def test_a_narrow_interval_on_which_the_gradient_is_wrong(ends: tuple[float, float], dtype: str) -> None:
     def backward(x: Tensor, g: Tensor) -> Tensor:
         good = half_slope(x, g)
