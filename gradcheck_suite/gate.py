@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from gradcheck_suite import baseline
-from gradcheck_suite.options import DIRECTIONS, DTYPES, USUAL_PATHS
+from gradcheck_suite.options import DEFAULT_FAIL_ON, DIRECTIONS, DTYPES, USUAL_PATHS
 from gradcheck_suite.results import gravest, severity_rank
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from gradcheck_suite.baseline import Baseline
     from gradcheck_suite.options import Settings
     from gradcheck_suite.results import Finding, Result
-
-DEFAULT_FAIL_ON: Final = "minor"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,7 @@ USUAL_PATHS: Final = ("vector", "strided", "single", "inplace", "out", "module")
 EVERY_PATH: Final = "all"
 SEVERITIES: Final = ("critical", "major", "minor")
 FAIL_ON: Final = (*SEVERITIES, "never")
+DEFAULT_FAIL_ON: Final = "minor"
 REFERENCES: Final = ("arb", "mpmath")
 BUDGETS: Final = ("quick", "default", "thorough")
 UPDATES: Final = ("new", "all", "improved")

@@ -45,8 +45,6 @@ KINDS: Final[tuple[Kind, ...]] = typing.get_args(Kind)
 SEVERITIES: Final[tuple[Severity, ...]] = typing.get_args(Severity)  # gravest first
 STATUSES: Final[tuple[Status, ...]] = typing.get_args(Status)
 VERDICTS: Final[tuple[Verdict, ...]] = typing.get_args(Verdict)
-DTYPES: Final = ("float64", "float32", "float16", "bfloat16")
-DIRECTIONS: Final = ("forward", "backward", "double-backward")
 
 # A hex string, a (nested) list of them, an integer, a boolean, null or an array recipe.
 InputValue = Any

@@ -12,6 +12,7 @@ from gradcheck_suite.cli.codes import DONE, FOUND, INTERRUPTED
 from gradcheck_suite.cli.common import add_options, open_registry, settings_of
 from gradcheck_suite.cli.progress import tracked
 from gradcheck_suite.errors import UsageError
+from gradcheck_suite.options import DEFAULT_FAIL_ON
 from gradcheck_suite.preflight import require_writable
 
 if TYPE_CHECKING:
@@ -90,5 +91,5 @@ def _exit_code(document: Document, settings: Settings, *, stale: bool) -> int:
     if not document.complete:
         return INTERRUPTED
     gated = settings.strict or settings.baseline is not None
-    asked = settings.fail_on or (gate.DEFAULT_FAIL_ON if gated else "never")
+    asked = settings.fail_on or (DEFAULT_FAIL_ON if gated else "never")
     return FOUND if stale or gate.at_or_above(document.results, asked) else DONE

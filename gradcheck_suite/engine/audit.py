@@ -17,10 +17,9 @@ from gradcheck_suite.engine.pointwise import Subject
 from gradcheck_suite.engine.quantities import quantities
 from gradcheck_suite.engine.rows import RowSubject
 from gradcheck_suite.engine.run import subject_of
-from gradcheck_suite.gate import DEFAULT_FAIL_ON
 from gradcheck_suite.ops.record import Op
 from gradcheck_suite.ops.variants import at_variant
-from gradcheck_suite.options import Settings
+from gradcheck_suite.options import DEFAULT_FAIL_ON, Settings
 
 _DIRECTIONS: Final = ("forward", "backward")
 

@@ -11,9 +11,7 @@ from gradcheck_suite.floats import format_of
 from gradcheck_suite.ops.record import Op
 from gradcheck_suite.ops.registry import Registry
 from gradcheck_suite.ops.variants import at_variant
-from gradcheck_suite.options import Settings
-
-DIRECTIONS = ("forward", "backward", "double-backward")
+from gradcheck_suite.options import DIRECTIONS, Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

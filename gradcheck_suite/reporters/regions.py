@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from gradcheck_suite.options import DTYPES
 from gradcheck_suite.reporters.numbers import EMAX, decimal, input_text, interval, largest_finite, value_of
 from gradcheck_suite.reporters.ordinary import is_ordinary
 from gradcheck_suite.reporters.remembered import remembered
 from gradcheck_suite.reporters.words import FAMILIAR, path_words
-from gradcheck_suite.results import DTYPES, KINDS, Curve, Finding, Result, largest_ulp, severity_rank
+from gradcheck_suite.results import KINDS, Curve, Finding, Result, largest_ulp, severity_rank
 
 # The strip gives most of its width to magnitudes that programs meet, from 1e-4 to 1e4: on the even float line
 # the octaves from 10 to 1000, where activations saturate, would be a hair's breadth in float64.

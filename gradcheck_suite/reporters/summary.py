@@ -8,13 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from gradcheck_suite.options import DIRECTIONS, DTYPES
 from gradcheck_suite.reporters.numbers import ulp_text
 from gradcheck_suite.reporters.ordinary import is_ordinary
 from gradcheck_suite.reporters.regions import prominence, region_text, strip_path, token
 from gradcheck_suite.reporters.words import by_input
 from gradcheck_suite.results import (
-    DIRECTIONS,
-    DTYPES,
     SEVERITIES,
     Document,
     Finding,

@@ -7,11 +7,12 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterator
 
+from gradcheck_suite.options import DTYPES
 from gradcheck_suite.reporters.numbers import ulp_text
 from gradcheck_suite.reporters.regions import Group, groups
 from gradcheck_suite.reporters.summary import count_ordinary
 from gradcheck_suite.reporters.words import command, terms
-from gradcheck_suite.results import DTYPES, SEVERITIES, Document, count_severities, count_verdicts
+from gradcheck_suite.results import SEVERITIES, Document, count_severities, count_verdicts
 
 WIDTH = 80
 _INDENT = " " * 11

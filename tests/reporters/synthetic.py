@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_suite.options import DIRECTIONS, DTYPES
 from gradcheck_suite.results import (
-    DIRECTIONS,
-    DTYPES,
     Curve,
     Document,
     Finding,

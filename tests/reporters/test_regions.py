@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gradcheck_suite.options import DTYPES
 from gradcheck_suite.reporters import regions, words
-from gradcheck_suite.results import DTYPES, Curve, Finding, Result
+from gradcheck_suite.results import Curve, Finding, Result
 
 
 def finding(lo: float | None = 1.0, hi: float | None = 2.0, **more: Any) -> Finding:
