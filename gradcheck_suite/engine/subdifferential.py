@@ -269,10 +269,13 @@ def _judged(
         _axes(hull)
         fit = _search(hull, fmt, got, judged, max_ulp)
     inside = fit.gap <= 1.0
+    near = judged.copy()
+    if not inside:
+        near[judged] = _faultless(hull, fit, fmt, got, judged, max_ulp)
     kept = [(w, p) for w, p in zip(fit.weights, hull.points, strict=True) if w > 0]
     return _verdict(
         computed,
-        _exact(hull, fit.weights, got, keep=judged if inside else None),
+        _exact(hull, fit.weights, got, keep=near),
         member=member,
         open_entries=judged if not inside and fit.bound <= 1.0 else None,
         ill_conditioned=not inside and _inside_when_moved(hull, fmt, got, judged, max_ulp),
@@ -361,6 +364,18 @@ def _search(hull: _Hull, fmt: Format, got: Floats, member: Bools, max_ulp: float
         if fit.norm >= before * (1 - 2.0**-20):
             break
     return fit
+
+
+def _faultless(hull: _Hull, fit: Fit, fmt: Format, got: Floats, member: Bools, max_ulp: float) -> Bools:
+    """Which entries of a gradient outside are no part of the fault: those that its nearest element has to within the
+    tolerance; and, as long as others remain, small sums of large numbers, whose own digits are those that cancel.
+    """
+    off = np.abs(fit.weights @ _gaps(hull, fmt, got, member, max_ulp)) * max_ulp
+    faultless: Bools = off <= max_ulp
+    unit = _tolerance(hull, fmt, member, max_ulp) / max_ulp
+    few = 2.0 ** (fmt.precision / 2)
+    cancelled = (off <= few) & (off * unit > np.abs(got[member]) * few * 2.0 ** (1 - fmt.precision))
+    return faultless | cancelled if (~faultless & ~cancelled).any() else faultless
 
 
 def _tolerance(hull: _Hull, fmt: Format, member: Bools, max_ulp: float) -> Floats:

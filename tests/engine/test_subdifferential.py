@@ -69,6 +69,20 @@ def test_hinges_share_one_element() -> None:
     assert judged(distance, [1.0, 1.0], [1.0, 1.0]) == "outside"
 
 
+def test_a_small_entry_of_large_ones_is_not_what_is_outside() -> None:
+    """(s + 2^-30, s + 3) for |s| <= 1: of 2^-30 beside a 3 that is off by a few ulps only the latter is told."""
+
+    def ramp(m: Context, x: Array) -> Array:
+        return m.abs(x[0] + x[1]) + x[0] * 2.0**-30 + x[1] * 3
+
+    for ulps in (12, 40):
+        got = np.array([2.0**-30, 3.0 + ulps * 2.0**-22])
+        problem = Problem(formula=ramp, inputs={"x": np.zeros(2)}, reals={}, fixed={})
+        wanted = Wanted(order=1, cotangent=cotangents.mixed, direction=cotangents.direction)
+        found = Subdifferential(problem, wanted, ("d:x",)).judge({"d:x": got}, FLOAT32, max_ulp=4.0)
+        assert (found.nearest["d:x"].to_float64() == got).tolist() == [True, False]
+
+
 def test_a_sum_of_kinks_that_cancel_has_one_gradient() -> None:
     assert judged(lambda m, x: m.relu(x) - m.relu(-x), [0.0], [1.0]) == "single"
 
