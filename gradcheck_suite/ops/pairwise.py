@@ -172,6 +172,7 @@ def _pdist_samples(params: Params, fmt: Format, *, budget: str, seed: int) -> It
     (pair,) = ordinary((12,))
     rows = pair.x.reshape(4, 3).copy()
     yield Sample(inputs={"input": rows}, label="four ordinary rows", probe="rows", at=4.0)
+    rows = rows.copy()
     rows[2] = rows[0]
     yield Sample(inputs={"input": rows}, label="four rows, two of them equal", probe="equal rows", at=2.0)
     yield Sample(inputs={"input": np.ones((3, 2))}, label="three equal rows", probe="equal rows", at=3.0)
@@ -183,7 +184,7 @@ def _pdist_samples(params: Params, fmt: Format, *, budget: str, seed: int) -> It
     inputs=("input",),
     structural=("p",),
     directions=("forward", "backward"),
-    variants=[{"p": p} for p in (0.0, 0.5, 1.0, 1.5, 3.0, inf)],
+    variants=[{"p": p} for p in (0.0, 0.5, 1.0, 1.5, 3.0, 100.0, inf)],
     samples=_pdist_samples,
     stable_form=(
         "i, j = torch.triu_indices(len(input), len(input), 1)\n"

@@ -5,7 +5,7 @@ Sources: the documentation pages of torch.nn and torch.nn.functional, version 2.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from math import inf
 from typing import Any
@@ -136,6 +136,55 @@ def log_softmax(m: Context, input: Array, *, dim: int) -> Array:
     return m.log_softmax(input, dim)
 
 
+def upcast(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """A function with the argument `dtype`, as mixed precision calls it: computed in float32 at least, and the result
+    cast back. The input is cast before, which is exact, and its gradient comes back in its own dtype.
+    """
+
+    def call(input: torch.Tensor, *, dim: int) -> torch.Tensor:
+        wide = torch.promote_types(input.dtype, torch.float32)
+        return function(input, dim=dim, dtype=wide).to(input.dtype)
+
+    return call
+
+
+def _upcast_code(name: str) -> Callable[[Mapping[str, str]], str]:
+    wide = "torch.promote_types(input.dtype, torch.float32)"
+    return lambda texts: f"y = {name}(input, dim={texts['dim']}, dtype={wide}).to(input.dtype)"
+
+
+def _common_rows(params: Params, fmt: Format, *, budget: str, seed: int) -> Iterator[Sample]:
+    return (_sample(row.values, row, lambda values: values) for row in common(fmt))
+
+
+@operation(
+    upcast(F.softmax),
+    name="softmax_upcast",
+    callable_name="torch.nn.functional.softmax",
+    code=_upcast_code("torch.nn.functional.softmax"),
+    family="activation",
+    variants=[{"dim": -1}],
+    variants_only=True,
+    samples=_common_rows,
+)
+def softmax_upcast(m: Context, input: Array, *, dim: int) -> Array:
+    return m.softmax(input, dim)
+
+
+@operation(
+    upcast(F.log_softmax),
+    name="log_softmax_upcast",
+    callable_name="torch.nn.functional.log_softmax",
+    code=_upcast_code("torch.nn.functional.log_softmax"),
+    family="activation",
+    variants=[{"dim": -1}],
+    variants_only=True,
+    samples=_common_rows,
+)
+def log_softmax_upcast(m: Context, input: Array, *, dim: int) -> Array:
+    return m.log_softmax(input, dim)
+
+
 def _for_logsumexp(params: Params, fmt: Format, *, budget: str, seed: int) -> Iterator[Sample]:
     dim = params["dim"]
     if isinstance(dim, int) and not params["keepdim"]:
@@ -149,6 +198,7 @@ def _for_logsumexp(params: Params, fmt: Format, *, budget: str, seed: int) -> It
     torch.logsumexp,
     family="special",
     tier="extended",
+    out=torch.logsumexp,
     twins=(torch.special.logsumexp,),
     variants=[*_DIMS, {"dim": -1, "keepdim": True}, {"dim": (0, 1)}],
     variants_only=True,

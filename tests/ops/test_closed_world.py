@@ -38,6 +38,7 @@ BEYOND_NAMES = {
     "multi_head_attention_separate", "rrelu_training", "adaptive_log_prob", "linear_cross_entropy_chunked",
     "linear_cross_entropy_prob", "logaddexp", "logaddexp2", "clamp", "multi_head_attention",
     "multi_head_attention_module", "multi_head_attention_inference", "scaled_dot_product_attention_dropout",
+    "softmax_upcast", "log_softmax_upcast",
 }  # fmt: skip
 """Records that share all their public names with another one, or have none in the walk."""
 

@@ -31,6 +31,14 @@ WANTED = Wanted(order=1, cotangent=cotangents.mixed, direction=cotangents.direct
 _FEW_ULPS = {"cosine_embedding_loss": 1e6}
 
 
+def test_ordinary_rows_of_pdist_all_differ() -> None:
+    op = registry().get("pdist")
+    assert op.samples is not None
+    samples = list(op.samples(op.params({}), FMT, budget="quick", seed=0))
+    rows = {s.label: len(np.unique(s.inputs["input"], axis=0)) for s in samples if "four" in s.label}
+    assert rows == {"four ordinary rows": 4, "four rows, two of them equal": 3}
+
+
 @pytest.mark.parametrize(("op", "variant"), VARIANTS)
 def test_torch_agrees_in_value_and_gradients(op: Op, variant: dict[str, Any]) -> None:
     errors = list(worst_errors(op, variant, 1))

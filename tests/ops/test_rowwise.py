@@ -16,6 +16,7 @@ NAMES = {
     "softmax", "softmin", "softmax2d", "log_softmax", "logsumexp", "normalize", "glu", "prelu",
     "nll_loss", "nll_loss2d", "cross_entropy", "cross_entropy_prob",
     "multi_margin_loss", "multilabel_margin_loss", "multilabel_soft_margin_loss",
+    "softmax_upcast", "log_softmax_upcast",
 }  # fmt: skip
 OPS = [op for op in registry() if op.name in NAMES]
 VARIANTS = [pytest.param(op, dict(v), id=op.label(v)) for op in OPS for v in op.variants]
@@ -41,6 +42,20 @@ def test_torch_agrees_in_second_derivatives(op: Op, variant: dict[str, Any]) -> 
     errors = list(worst_errors(op, variant, 2))
     assert any(column.startswith("dd:") for _, column, _ in errors)
     assert [found for found in errors if found[2] > 4 * _FEW_ULPS] == []
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_upcast_forms_compute_in_float32(name: str, dtype: torch.dtype) -> None:
+    x = torch.linspace(-20.0, 20.0, 257).to(dtype).requires_grad_()
+    y = registry().get(f"{name}_upcast").call(x, dim=-1)
+    assert y.dtype == dtype
+    assert torch.equal(y, getattr(torch, name)(x.float(), -1).to(dtype))
+    g = torch.linspace(-1.0, 1.0, 257).to(dtype)
+    (slope,) = torch.autograd.grad(y, x, g)
+    wide = x.detach().float().requires_grad_()
+    (expected,) = torch.autograd.grad(getattr(torch, name)(wide, -1), wide, g.float())
+    assert torch.equal(slope, expected.to(dtype))
 
 
 @pytest.mark.parametrize("op", [op for op in OPS if op.module is not None], ids=lambda op: op.name)
