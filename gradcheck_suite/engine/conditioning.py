@@ -11,12 +11,14 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from gradcheck_suite.engine.boxes import Ends, bounds, enclosures, is_subnormal
+from gradcheck_suite.engine.quantities import order_of
 from gradcheck_suite.floats import Exact, Format, round_exact, round_to
 from gradcheck_suite.formula.arithmetic import uncertified
 from gradcheck_suite.formula.balls import arb
@@ -68,37 +70,51 @@ def units(longest_sum: int = 1) -> int:
     return 8 + int(np.ceil(np.log2(max(longest_sum, 1))))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A column of a formula, times a cotangent (`scale`), in a format: "value", "d:x" or "dd:x".
+
+    `formula` takes the inputs and, by keyword, the real parameters `reals`.
+    """
+
+    formula: Formula
+    reals: Mapping[str, float]
+    name: str
+    fmt: Format
+    scale: float = 1.0
+
+    @property
+    def order(self) -> int:
+        """The order of derivative that it holds."""
+        return order_of(self.name)
+
+    @property
+    def wrt(self) -> tuple[str, ...]:
+        """The input that it is a derivative with respect to; none for the value."""
+        return (self.name.partition(":")[2],) if self.order else ()
+
+
 def excused(
-    formula: Formula,
-    reals: Mapping[str, float],
+    column: Column,
     inputs: Mapping[str, Floats],
     computed: Floats,
     centre: tuple[Exact, Exact],
-    fmt: Format,
     *,
-    column: str,
-    wrt: Sequence[str],
-    order: int,
-    scale: float = 1.0,
     moved_column: MovedColumn | None = None,
 ) -> Bools:
     """Which of the points hold a computed value inside the range of the exact column.
 
-    `formula` takes the inputs and, by keyword, the real parameters `reals`; `scale` is the cotangent.  Every
-    entry of `inputs` moves, whether or not it is in `wrt`, and so does every parameter. `inputs` and
-    `computed` are the failing points only; `centre` is their exact lower and upper value.  NaN is never
-    inside; points with an infinite or NaN input are never excused, for nothing moves them.
+    Every entry of `inputs` moves, whether or not the column is a derivative with respect to it, and so does every
+    parameter. `inputs` and `computed` are the failing points only; `centre` is their exact lower and upper value.
+    NaN is never inside; points with an infinite or NaN input are never excused, for nothing moves them.
     """
-    found = _Ranges(
-        formula, inputs, reals, computed, centre, fmt, column=column, wrt=wrt, order=order, scale=scale
-    )
-    found.moved_column = moved_column
+    found = _Ranges(column, inputs, computed, centre, moved_column)
     found.decide()
-    corners = list(_patterns(len(inputs) + len(reals)))
+    corners = list(_patterns(len(inputs) + len(column.reals)))
     found.widen(corners)
     # An end point says little of what lies between: a wave has another phase there, behind a jump the other branch
     # is seen from afar, and of many jumps all ends may lie at the same height.
-    inner = _inner(len(inputs) + len(reals))
+    inner = _inner(len(inputs) + len(column.reals))
     found.sample(inner, found.open | found.leaps() | found.widened_by(inner[:_SCOUTS]))
     found.enclose()
     found.ride()
@@ -110,28 +126,16 @@ class _Ranges:
 
     def __init__(
         self,
-        formula: Formula,
+        column: Column,
         inputs: Mapping[str, Floats],
-        reals: Mapping[str, float],
         computed: Floats,
         centre: tuple[Exact, Exact],
-        fmt: Format,
-        *,
-        column: str,
-        wrt: Sequence[str],
-        order: int,
-        scale: float,
+        moved_column: MovedColumn | None,
     ) -> None:
-        self.formula, self.inputs, self.reals, self.computed, self.fmt = (
-            formula,
-            inputs,
-            reals,
-            computed,
-            fmt,
-        )
-        self.column, self.wrt, self.order, self.scale = column, wrt, order, scale
-        self.moved_column: MovedColumn | None = None
-        self.lowest, self.highest = round_exact(centre[0], fmt), round_exact(centre[1], fmt)
+        self.formula, self.reals, self.inputs, self.computed = column.formula, column.reals, inputs, computed
+        self.column, self.wrt, self.order, self.scale = column.name, column.wrt, column.order, column.scale
+        self.fmt, self.moved_column = column.fmt, moved_column
+        self.lowest, self.highest = (round_exact(end, self.fmt) for end in centre)
         sets = np.flatnonzero((centre[0].hi != centre[1].hi) | (centre[0].exp != centre[1].exp))
         self.single = centre[0].put(sets, Exact.from_float64(np.full(len(sets), np.nan)))
         self.movable: Bools = np.logical_and.reduce([np.isfinite(x) for x in inputs.values()])

@@ -16,14 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck_suite.engine import against, calls
-from gradcheck_suite.engine.conditioning import excused, units
+from gradcheck_suite.engine.conditioning import Column, excused, units
 from gradcheck_suite.engine.covers import MovedCovers, cover_for
 from gradcheck_suite.engine.entrywise import require_entrywise
 from gradcheck_suite.engine.joint import outside_jointly
 from gradcheck_suite.engine.judge import Verdicts, judge
 from gradcheck_suite.engine.kinks import with_kinks
 from gradcheck_suite.engine.products import below_the_range, unsuited
-from gradcheck_suite.engine.quantities import order_of
 from gradcheck_suite.engine.refusals import renewed
 from gradcheck_suite.floats import Exact, Format, format_of
 from gradcheck_suite.formula.arithmetic import uncertified
@@ -326,19 +325,18 @@ class Subject:
         whole = self._cover(len(self.x), self.order) if cotangent == 1.0 and self.exhaustive else None
         moved = None if whole is None else MovedCovers(self.op, self.variant, self.fmt, column, whole)
         inside = excused(
-            bind(self.op.formula, self.params, {}, (*self.op.extras, *self.reals)),
-            self.reals,
+            self.moving(column, cotangent),
             {n: x[where] for n, x in inputs.items()},
             computed[where],
             (centre[0][where], centre[1][where]),
-            self.fmt,
-            column=column,
-            wrt=() if column == "value" else (column.partition(":")[2],),
-            order=order_of(column),
-            scale=cotangent,
             moved_column=moved,
         )
         return verdicts.with_reason(where[inside], "ill-conditioned")
+
+    def moving(self, column: str, cotangent: float = 1.0) -> Column:
+        """A column of which the real parameters can be moved, as the second ruler takes it."""
+        formula = bind(self.op.formula, self.params, {}, (*self.op.extras, *self.reals))
+        return Column(formula=formula, reals=self.reals, name=column, fmt=self.fmt, scale=cotangent)
 
     def _documented(self, inputs: Mapping[str, Floats]) -> npt.NDArray[np.bool_]:
         """Where a documented deviation holds: also where rounding decides on which side of its end a point

@@ -7,15 +7,15 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from gradcheck_suite.engine.conditioning import excused, units
+from gradcheck_suite.engine.conditioning import Column, excused, units
 from gradcheck_suite.engine.covers import MovedCovers, cover_for
 from gradcheck_suite.engine.judge import REASONS, SEVERITIES
 from gradcheck_suite.engine.pointwise import Subject
-from gradcheck_suite.floats import format_of, round_exact, round_to
+from gradcheck_suite.floats import Format, format_of, round_exact, round_to
 from gradcheck_suite.formula.balls import arb
 from gradcheck_suite.formula.context import Context
 from gradcheck_suite.formula.evaluate import Formula, enclose, to_exact
-from gradcheck_suite.formula.points import bind, exact_points
+from gradcheck_suite.formula.points import exact_points
 from gradcheck_suite.formula.tape import Array
 from gradcheck_suite.ops.registry import registry
 from gradcheck_suite.ops.variants import at_variant
@@ -145,15 +145,10 @@ def test_covers_excuse_the_same_points_as_balls(
 
     def inside(covered: bool) -> npt.NDArray[np.bool_]:
         return excused(
-            bind(op.formula, subject.params, {}, tuple(subject.reals)),
-            subject.reals,
+            subject.moving(column),
             {"input": x},
             computed,
             (centre, centre),
-            fmt,
-            column=column,
-            wrt=() if column == "value" else ("input",),
-            order=int(column != "value"),
             moved_column=moved if covered else None,
         )
 
@@ -243,6 +238,10 @@ def _joined(m: Context, x: Array) -> Array:
     return m.where(x < 1, m.log_ndtr(x), m.log_ndtr(1) + (x - 1) * m.log_ndtr(x), smooth=True)
 
 
+def moving(formula: Formula, name: str, fmt: Format) -> Column:
+    return Column(formula=formula, reals={}, name=name, fmt=fmt)
+
+
 @pytest.mark.parametrize("formula", [cancelling, _steep, _joined], ids=["cancelling", "steep", "joined"])
 @pytest.mark.parametrize(("column", "order"), [("value", 0), ("d:x", 1), ("dd:x", 2)])
 @pytest.mark.parametrize("name", ["bfloat16", "float32", "float64"])
@@ -263,7 +262,7 @@ def test_what_a_move_leads_to_is_always_excused(formula: Formula, column: str, o
         ]
         moved = enclose(formula, {"x": np.array(numbers, dtype=object)}, fmt, wrt=wrt, order=order)
         got = round_exact(to_exact(moved.columns[column], fmt, moved.settled[column]), fmt)
-        inside = excused(formula, {}, {"x": x}, got, (exact, exact), fmt, column=column, wrt=wrt, order=order)
+        inside = excused(moving(formula, column, fmt), {"x": x}, got, (exact, exact))
         assert np.all(inside | np.isnan(got)), x[~inside]
 
 
@@ -272,7 +271,7 @@ def test_what_no_move_leads_to_is_not_excused() -> None:
     x = round_to(np.linspace(-4.0, 4.0, 41), fmt)
     exact = exact_points(_steep, {"x": x}, fmt, wrt=(), order=0).columns["value"]
     got = round_to(exact.to_float64() * 1.001, fmt)
-    inside = excused(_steep, {}, {"x": x}, got, (exact, exact), fmt, column="value", wrt=(), order=0)
+    inside = excused(moving(_steep, "value", fmt), {"x": x}, got, (exact, exact))
     assert not inside.any()
 
 

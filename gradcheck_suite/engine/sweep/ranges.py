@@ -11,7 +11,6 @@ import numpy.typing as npt
 from gradcheck_suite.engine.conditioning import excused, units
 from gradcheck_suite.engine.pointwise import Subject
 from gradcheck_suite.engine.sweep.kernels import Kernel, Piece, between
-from gradcheck_suite.floats import Exact
 from gradcheck_suite.formula import taylor
 from gradcheck_suite.formula.cover import Cover
 from gradcheck_suite.formula.points import bind
@@ -102,17 +101,8 @@ class Ranges:
         subject, name = self.subject, self.subject.op.inputs[0]
         column = f"{'d' * derivative}:{name}" if derivative else "value"
         points = subject.exact(x, derivative)
-        centre: tuple[Exact, Exact] = (points.lower[column], points.upper[column])
         return excused(
-            bind(subject.op.formula, subject.params, {}, tuple(subject.reals)),
-            subject.reals,
-            {name: x},
-            computed,
-            centre,
-            subject.fmt,
-            column=column,
-            wrt=(name,) if derivative else (),
-            order=derivative,
+            subject.moving(column), {name: x}, computed, (points.lower[column], points.upper[column])
         )
 
 
