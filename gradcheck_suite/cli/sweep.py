@@ -239,8 +239,9 @@ def _lines(result: Result) -> Iterator[str]:
     for finding in result.findings:
         if finding.path == "vector" and "cotangent" not in finding.fixed and finding.lo is not None:
             reason = f" ({finding.reason})" if finding.reason else ""
-            ends = f"{float.fromhex(finding.lo)!r} to {float.fromhex(str(finding.hi))!r}"
-            yield f"  {finding.severity:<8} {finding.kind}{reason}: {finding.points:,} floats from {ends}"
+            lo, hi = float.fromhex(finding.lo), float.fromhex(str(finding.hi))
+            where = f"{lo!r} alone" if lo == hi else f"{finding.points:,} floats from {lo!r} to {hi!r}"
+            yield f"  {finding.severity:<8} {finding.kind}{reason}: {where}"
 
 
 # ---------------------------------------------------------------- progress

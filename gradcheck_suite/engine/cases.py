@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gradcheck_suite.errors import UsageError, suggest
+from gradcheck_suite.errors import UsageError
 from gradcheck_suite.floats import format_of
 from gradcheck_suite.ops.record import Op
 from gradcheck_suite.ops.registry import Registry
@@ -51,7 +51,7 @@ def collect(settings: Settings, registry: Registry) -> list[Case]:
         format_of(dtype)
     for direction in settings.directions:
         if direction not in DIRECTIONS:
-            raise UsageError(f"unknown direction {direction!r}. {suggest(direction, DIRECTIONS)}")
+            raise UsageError.unknown("direction", direction, DIRECTIONS)
     return list(_cases(registry.select(settings.ops), settings.dtypes, settings.directions))
 
 

@@ -15,7 +15,7 @@ from gradcheck_suite.engine.pointwise import Judged, Subject
 from gradcheck_suite.engine.quantities import Quantity, quantities
 from gradcheck_suite.engine.rowexplain import explain_sample, sample_of
 from gradcheck_suite.engine.statements import Statements
-from gradcheck_suite.errors import UsageError, suggest
+from gradcheck_suite.errors import UsageError
 from gradcheck_suite.floats import format_of, round_to
 from gradcheck_suite.formula.points import Points
 from gradcheck_suite.ops.record import Op
@@ -63,7 +63,7 @@ def check_parameters(op: Op, variant: Mapping[str, Any]) -> None:
     known = tuple(op.params(op.variants[0]))
     for name in variant:
         if name not in known:
-            raise UsageError(f"{op.name} has no parameter {name!r}. {suggest(name, known)}")
+            raise UsageError.lacking(op.name, "parameter", name, known)
 
 
 def _one(quantity: Quantity, point: Mapping[str, Any], settings: Settings) -> Explanation:

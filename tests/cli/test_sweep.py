@@ -68,8 +68,9 @@ def test_it_writes_exhaustive_results_and_a_report(
     assert not list((tmp_path / "sweeps").iterdir())
 
 
-def test_findings_are_exact_to_the_float(tmp_path: Path) -> None:
+def test_findings_are_exact_to_the_float(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     swept(tmp_path, "--direction", "backward", dtype="float16")
+    assert "1 floats" not in capsys.readouterr().out
     (result,) = results.read(tmp_path / "results.json").results
     own = [f for f in result.findings if f.path == "vector" and not f.fixed and f.reason is None]
     assert own
