@@ -32,12 +32,23 @@ def page() -> Page:
 def test_the_summary_reads_without_javascript() -> None:
     text = page().text
     assert "7 ops of torch 2.13.0" in text
+    assert "7 ops by their worst finding" in text
     assert "Can I use it?" in text
     assert "sigmoid backward critical: underflow" in text
     assert "16.6355 ≤ x ≤ 103.97" in text
     assert "pytest --gradcheck gradcheck::sigmoid::float32::backward" in text
     assert re.search(r"sigmoid elementwise unary .*? underflow .*? ULP", text)
     assert "torch2.13-cpu-avx512-linux-x86_64" in text
+
+
+def test_one_op_is_told_as_one() -> None:
+    one = document()
+    name = one.results[0].op
+    own = [r for r in one.results if r.op == name]
+    alone = dataclasses.replace(one, results=tuple(own), ops=tuple(o for o in one.ops if o.name == name))
+    text = Page(render_html(alone)).text
+    assert "1 op by its worst finding" in text
+    assert "1 ops" not in text
 
 
 def test_the_matrix_has_a_word_a_level_and_the_worst_error_in_every_cell() -> None:

@@ -82,7 +82,7 @@ function filter() {
   const overview = $(".glance"), ops = $(".ops"), searching = Boolean(state.q);
   overview.hidden = searching;
   if (searching !== (ops.nextElementSibling === overview)) searching ? overview.before(ops) : summary.append(ops);
-  $("#count").textContent = `${shown.size} of ${entries.length} ops`;
+  $("#count").textContent = `${shown.size} of ${entries.length} op${entries.length === 1 ? "" : "s"}`;
   $("#nothing").hidden = shown.size > 0;
 }
 
