@@ -17,6 +17,17 @@ class Call(Protocol):
     def __call__(self, *argv: str) -> tuple[int, str, str]: ...
 
 
+def mistake(call: Call, *argv: str) -> str:
+    """What is said of a command line that is refused: one sentence, exit code 2, and nothing on stdout."""
+    code, out, err = call(*argv)
+    assert (code, out) == (2, "")
+    said = err.removeprefix("gradcheck: error: ")
+    assert said != err
+    assert said.endswith("\n")
+    assert said.count("\n") == 1
+    return said
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder, empty."""

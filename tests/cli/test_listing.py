@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from gradcheck_suite.ops.registry import registry
-from tests.cli.conftest import Call
+from tests.cli.conftest import Call, mistake
 
 
 def test_every_op_is_listed_once(call: Call) -> None:
@@ -26,6 +26,4 @@ def test_ids_are_those_that_pytest_takes(call: Call) -> None:
 
 
 def test_an_unknown_op_is_a_mistake(call: Call) -> None:
-    code, out, err = call("list", "--ops", "sofplus")
-    assert (code, out) == (2, "")
-    assert "did you mean 'softplus'" in err
+    assert "did you mean 'softplus'" in mistake(call, "list", "--ops", "sofplus")
