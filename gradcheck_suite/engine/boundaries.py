@@ -19,9 +19,11 @@ _GRADUAL_WAYS = 8
 _FEW, _FEW_WAYS = 6, 7
 # Distances from the end at which it is checked: all powers of two up to 2^8, from there powers of eight.
 _NEAR_BITS = 8
-# Gaps that are worth a guess, and can be counted in 64 bits; a guess is tried at distances of up to so many floats.
-_WORTH_A_GUESS, _TOO_WIDE, _CLOSE_BY = 1 << 10, 1 << 62, 1 << 4
-_CHECKED_TOGETHER = 24
+# Wider gaps are worth a guess, which is tried at distances of up to so many floats.
+_WORTH_A_GUESS, _CLOSE_BY = 1 << 10, 1 << 4
+# Many floats of a boundary are asked for in parts, so that where the evaluations do not suffice for all boundaries
+# they do for some.
+_TOGETHER = 24
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -150,7 +152,7 @@ class Exhausted(Exception):
 
 def _follow_guesses(boundaries: Sequence[Boundary], ask: Ask, foresee: Foresee) -> None:
     """Ask on both sides of the ends that are foreseen, and close by."""
-    wide = [b for b in boundaries if _WORTH_A_GUESS < b.gap < _TOO_WIDE]
+    wide = [b for b in boundaries if b.gap > _WORTH_A_GUESS]
     guessed = foresee([Bracket(b.profile, b.inner, b.outer) for b in wide])
     questions = []
     for b in wide:
@@ -159,7 +161,8 @@ def _follow_guesses(boundaries: Sequence[Boundary], ask: Ask, foresee: Foresee) 
             inside, outside = replace(b, inner=found.inner, outer=found.outer).around(_CLOSE_BY)
             near = [*inside[::-1], found.inner, found.outer, *outside]
             questions.append((b, [o for o in near if 0 < (o - b.inner) * b.outward < b.gap]))
-    _ask_and_narrow(questions, ask)
+    for start in range(0, len(questions), _TOGETHER):
+        _ask_and_narrow(questions[start : start + _TOGETHER], ask)
 
 
 def _narrow(boundaries: Sequence[Boundary], ask: Ask, ways: int | None) -> None:
@@ -176,9 +179,8 @@ def _ask_and_narrow(questions: Sequence[tuple[Boundary, list[int]]], ask: Ask) -
 
 
 def _check(boundaries: Sequence[Boundary], ask: Ask, reach: int) -> None:
-    # In parts, so that where the evaluations do not suffice for all they do for some.
-    for start in range(0, len(boundaries), _CHECKED_TOGETHER):
-        around = [(b, *b.around(reach)) for b in boundaries[start : start + _CHECKED_TOGETHER]]
+    for start in range(0, len(boundaries), _TOGETHER):
+        around = [(b, *b.around(reach)) for b in boundaries[start : start + _TOGETHER]]
         answers = iter(ask([(b, o) for b, inside, outside in around for o in (*inside, *outside)]))
         for b, inside, outside in around:
             within = [next(answers) for _ in inside]

@@ -38,13 +38,15 @@ class Bracket(NamedTuple):
     def gap(self) -> int:
         return abs(self.outer - self.inner)
 
-    def at(self, steps: Sequence[int] | Ints) -> Ints:
+    def at(self, steps: Sequence[int]) -> Ints:
         """The ordinals so many steps outwards from the inner one."""
-        return self.inner + self.outward * np.asarray(steps, dtype=np.int64)
+        # Ordinals are int64; steps from one end of binary64 to the other are longer.
+        return np.array([self.inner + self.outward * step for step in steps], dtype=np.int64)
 
-    def between(self, steps: Sequence[int] | Ints, i: int) -> Bracket:
+    def between(self, steps: Sequence[int], i: int) -> Bracket:
         """That from the i-th of rising steps to the next; the inner end is before the first."""
-        inner, outer = self.at([steps[i - 1] if i else 0, steps[i] if i < len(steps) else self.gap]).tolist()
+        ends = steps[i - 1] if i else 0, steps[i] if i < len(steps) else self.gap
+        inner, outer = (self.inner + self.outward * step for step in ends)
         return Bracket(self.profile, inner, outer)
 
 
@@ -57,7 +59,8 @@ def by_kind(
 ) -> dict[Bracket, Bracket]:
     """Adjacent floats between which computed results change to 0, an infinity or NaN, or from it.
 
-    By bracket; those whose two ends are alike have none.  Of several changes the outermost is found.
+    By bracket; those whose two ends are alike have none, nor those in which several changes are seen: where a class
+    ends, stops and goes on, only questions in between tell.
     """
     wanted = list(dict.fromkeys(brackets))
     ends = [kinds(y) for y in computed([(b.profile, (b.inner, b.outer)) for b in wanted])]
@@ -67,8 +70,12 @@ def by_kind(
         steps = [_evenly(found[b].gap) for b in wide]
         asked = [(b.profile, found[b].at(s)) for b, s in zip(wide, steps, strict=True)]
         for b, s, y in zip(wide, steps, computed(asked), strict=True):
-            alike = np.flatnonzero(kinds(y) == own[b])
-            found[b] = found[b].between(s, int(alike[-1]) + 1 if len(alike) else 0)
+            alike = kinds(y) == own[b]
+            count = int(np.count_nonzero(alike))
+            if alike[:count].all():
+                found[b] = found[b].between(s, count)
+            else:
+                del found[b]
     return found
 
 
@@ -78,9 +85,9 @@ def kinds(y: Floats) -> Ints:
     return codes
 
 
-def _evenly(gap: int) -> Ints:
+def _evenly(gap: int) -> list[int]:
     apart = max(gap // (_WAYS + 1), 1)
-    return apart * np.arange(1, min(_WAYS, gap - 1) + 1, dtype=np.int64)
+    return [apart * i for i in range(1, min(_WAYS, gap - 1) + 1)]
 
 
 def by_size(

@@ -230,12 +230,16 @@ class Context(Steps, Algorithms):
         x = self.const(x)
         rows = self._split(x, axis)
         best, winner = rows[0], np.zeros(rows[0].shape, dtype=np.int64)
+        unsure = np.zeros(rows[0].shape, dtype=bool)
         for i, row in enumerate(rows[1:], 1):
             better = row > best
             best = self.where(better, row, best)
             winner = np.where(better.truth, i, winner)
-        marks = [np.asarray(winner == i, dtype=np.int64) for i in range(len(rows))]
-        return self.stack([self.const(mark) for mark in marks], axis)
+            unsure |= better.undecided
+        marks = [
+            self.where(Condition(winner == i, unsure, unsure), 1, 0, smooth=True) for i in range(len(rows))
+        ]
+        return self.stack(marks, axis)
 
     def _split(self, x: Array, axis: int) -> list[Array]:
         index: list[Any] = [slice(None)] * x.ndim
