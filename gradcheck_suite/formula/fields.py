@@ -362,8 +362,10 @@ class MpField:
     @staticmethod
     def _erfcx_tail(a: Any, order: int) -> Any:
         """The asymptotic series sum_k (-1)^k (2k-1)!!/(2^k sqrt(pi)) a^-(2k+1) (DLMF 7.12.1), differentiated
-        termwise.
+        termwise; 0 at infinity, where its terms would never fall below the sum.
         """
+        if mpmath.isinf(a):
+            return mpmath.mpf(0)
         total, coefficient, k = mpmath.mpf(0), 1 / mpmath.sqrt(mpmath.pi), 0
         while True:
             power = 2 * k + 1
@@ -381,7 +383,7 @@ class MpField:
 
     @classmethod
     def sinc1(cls, a: Any) -> Any:
-        if not a:
+        if not a or mpmath.isinf(a):
             return mpmath.mpf(0)
         with mpmath.extraprec(2 * _below_one(a)):
             return (mpmath.cospi(a) - mpmath.sincpi(a)) / a
@@ -390,6 +392,8 @@ class MpField:
     def sinc2(cls, a: Any) -> Any:
         if not a:
             return -(mpmath.pi**2) / 3
+        if mpmath.isinf(a):
+            return mpmath.mpf(0)
         with mpmath.extraprec(2 * _below_one(a)):
             return -(mpmath.pi**2) * mpmath.sincpi(a) - 2 * cls.sinc1(a) / a
 

@@ -134,6 +134,43 @@ def test_the_witness_keeps_half_of_the_worst_error() -> None:
     assert (x * 64).is_integer()
 
 
+def bits_of(x: float) -> int:
+    numerator = abs(x.as_integer_ratio()[0])
+    return (numerator // (numerator & -numerator)).bit_length()
+
+
+def test_longer_numbers_are_tried_only_where_no_short_one_shows_a_region() -> None:
+    """Short ones lie in the wide region; the narrow one has none, and shows one of a few bits more."""
+    lo, hi = 1.234512e-3, 1.234598e-3
+
+    def rule(x: Floats) -> Verdicts:
+        wide, narrow = (x >= 5.3) & (x <= 900.1), (x >= lo) & (x <= hi)
+        kind = np.where(wide, KINDS.index("sign"), np.where(narrow, KINDS.index("overflow"), 0))
+        return verdicts(kind, np.where(kind > 0, np.inf, 0.5))
+
+    fmt = format_of("float32")
+    x = np.sort(np.append(sample(fmt, (), 2400, 0), round_to([1.2345555e-3], fmt)))
+    profile = Profile(x, rule(x), fmt)
+    asked: list[float] = []
+
+    def evaluate(batch: Sequence[tuple[int, Floats]]) -> list[Verdicts]:
+        asked.extend(v for _, x in batch for v in x.tolist())
+        return [rule(x) for _, x in batch]
+
+    regions = map_regions([profile], evaluate, allowance=2000)
+    asked.clear()
+    shown = [float(profile.x[i]) for i in simplest([profile], regions, evaluate, EFFORTS["default"])]
+    short = EFFORTS["default"].simple_bits
+    assert sorted(r.kind for r in regions) == ["overflow", "sign"]
+    assert {r.kind: bits_of(v) <= short for r, v in zip(regions, shown, strict=True)} == {
+        "sign": True,
+        "overflow": False,
+    }
+    assert max(bits_of(v) for v in shown) < fmt.precision - 4
+    assert asked
+    assert all(lo <= v <= hi for v in asked if bits_of(v) > short)
+
+
 def test_a_single_float_is_its_own_witness() -> None:
     fmt = format_of("float32")
     x = float(from_ordinal(to_ordinal(np.array([1.0]), fmt) + 2, fmt)[0])

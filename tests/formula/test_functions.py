@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from gradcheck_suite.floats import format_of
+from gradcheck_suite.formula.arithmetic import as_ball
 from gradcheck_suite.formula.context import Context
 from gradcheck_suite.formula.evaluate import derivatives
 from gradcheck_suite.formula.fields import ARB, MPMATH
@@ -239,3 +240,50 @@ def test_a_limit_that_hangs_on_the_side_of_zero_is_none() -> None:
     found = exact(lambda m, x, y: x * m.log(y), [np.inf], y=[0.0])
     assert found.columns["value"].to_float64()[0] == -np.inf
     assert not found.undefined["value"].any()
+
+
+BALLS = ("erfcx", "erfcx1", "erfcx2", "sinc", "sinc1", "sinc2")
+
+
+@pytest.mark.parametrize("relative", [2.0**-40, 2.0**-20, 2.0**-8, 0.25, 0.5])
+@pytest.mark.parametrize("name", BALLS)
+def test_wide_balls_hold_every_value_in_them(name: str, relative: float) -> None:
+    """Across the ends of series and of recurrences too, and around 0."""
+    for centre in (0.0, 1e-30, -0.01, 0.12, 0.13, 0.9, -1.01, 1.3, 2.5, -5.0, 30.5, 255.0, 300.0, 1e6):
+        radius = abs(centre) * relative or relative
+        inner = [centre + radius * part for part in (-0.999, -0.5, -0.01, 0.0, 0.3, 0.75, 0.999)]
+        with ARB.precision(96):
+            ball = getattr(ARB, name)(ARB.number(centre) + ARB.union(ARB.number(-radius), ARB.number(radius)))
+        with MPMATH.precision(300):
+            values = [getattr(MPMATH, name)(mpmath.mpf(x)) for x in inner]
+        with ARB.precision(300):
+            slack = ARB.union(ARB.number(1), 1 + ARB.decimal("1e-60"))
+            missed = [x for x, v in zip(inner, values, strict=True) if not ball.overlaps(as_ball(v) * slack)]
+        assert ball.is_nan() or not missed, (centre, missed)
+
+
+@pytest.mark.parametrize("centre", [0.5, 1.5, 30.5, 255.0, 300.0])
+@pytest.mark.parametrize("name", BALLS[:3])
+def test_balls_of_a_scaled_tail_are_narrow(name: str, centre: float) -> None:
+    """Digits of exact numbers are kept, and a ball is hardly wider than its values lie apart."""
+    function, radius = getattr(ARB, name), ARB.number(2.0**-20 * centre)
+    with ARB.precision(96):
+        assert function(ARB.number(centre)).rel_accuracy_bits() > 80
+        ball = function(ARB.number(centre) + ARB.union(-radius, radius))
+        apart = function(ARB.number(centre) - radius) - function(ARB.number(centre) + radius)
+        assert ball.rad() < 4 * abs(apart)
+
+
+@pytest.mark.parametrize("x", [0.0, 2.0**-600, 1e-9, 0.124, -0.1])
+@pytest.mark.parametrize("name", ["sinc1", "sinc2"])
+def test_series_keep_the_digits_of_exact_numbers(name: str, x: float) -> None:
+    for bits in (64, 300, 2000):
+        with ARB.precision(bits):
+            value = getattr(ARB, name)(ARB.number(x))
+            assert value.is_zero() or value.rel_accuracy_bits() > bits - 12
+
+
+@pytest.mark.parametrize("name", BALLS)
+def test_waves_and_tails_end_at_infinity(name: str) -> None:
+    with MPMATH.precision(100):
+        assert getattr(MPMATH, name)(mpmath.inf) == 0
