@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pytest
 
 from gradcheck_suite.engine.boxes import Bounds, bounds, enclosures
-from gradcheck_suite.engine.conditioning import excused, units
+from gradcheck_suite.engine.conditioning import Column, excused, units
 from gradcheck_suite.engine.pointwise import scaled
 from gradcheck_suite.floats import Exact, Format, format_of, round_exact, round_to
 from gradcheck_suite.formula.context import Context
@@ -228,18 +228,8 @@ def ruled(
 ) -> npt.NDArray[np.bool_]:
     """Which computed values the second ruler excuses at one point."""
     here = Exact.concatenate([centre(formula, point, column, 1.0, fmt)] * len(computed))
-    wrt = (column[2:],) if column != "value" else ()
-    return excused(
-        formula,
-        {},
-        numbers(point, len(computed)),
-        computed,
-        (here, here),
-        fmt,
-        column=column,
-        wrt=wrt,
-        order=len(wrt),
-    )
+    told = Column(formula=formula, reals={}, name=column, fmt=fmt)
+    return excused(told, numbers(point, len(computed)), computed, (here, here))
 
 
 @pytest.mark.parametrize("dtype", _DTYPES)
