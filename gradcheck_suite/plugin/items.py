@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
@@ -12,6 +12,8 @@ from gradcheck_suite.plugin import BASELINE
 from gradcheck_suite.reporters.junit import properties
 from gradcheck_suite.reporters.words import command
 from gradcheck_suite.results import gravest
+
+_SHOWN: Final = 8
 
 if TYPE_CHECKING:
     import os
@@ -141,9 +143,13 @@ def _sentence(findings: Sequence[tuple[Result, Finding]]) -> str:
 def _failure_text(
     results: Sequence[Result], failing: Sequence[tuple[Result, Finding]], undecided: Sequence[Result]
 ) -> str:
+    # The gravest, and what may be the cause of all: an op that gives another result each call, or another dtype.
+    shown = [f for i, (_, f) in enumerate(failing) if i < _SHOWN or f.witness is None]
     lines = []
-    for _, finding in failing:
+    for finding in shown:
         lines += [f"{finding.severity}: {finding.message}"]
         lines += [f"    {line}" for line in finding.reproducer.splitlines()]
+    if len(shown) < len(failing):
+        lines.append(f"… and {len(failing) - len(shown)} more; --gradcheck-report=DIR shows all of them")
     lines += [f"inconclusive: {result.id}: {result.note}" for result in undecided]
     return "\n".join([*lines, f"repeat it: {command(results[0])}"])

@@ -131,3 +131,21 @@ def test_a_mistake_in_a_formula_is_a_usage_error_and_costs_its_cases_alone(
     assert "Traceback" not in text
     kept = json.loads((pytester.path / "out.json").read_text())
     assert [r["op"] for r in kept["results"]] == ["right", "right"]
+
+
+def test_of_many_findings_the_gravest_are_told_and_what_may_be_the_cause(project: pytest.Pytester) -> None:
+    project.makeconftest(
+        "import torch\n"
+        "def wavering(x):\n"
+        "    return torch.relu(x) + torch.randn_like(x) / 1000\n"
+        "def pytest_gradcheck_register(register):\n"
+        "    register('wavering', wavering, like='relu', dtypes=['float32'], directions=['forward'])\n"
+    )
+    result = project.runpytest_subprocess(*RUN, "--gradcheck-json=out.json")
+    result.assert_outcomes(failed=1)
+    text = result.stdout.str()
+    (found,) = json.loads((project.path / "out.json").read_text())["results"]
+    serious = [f for f in found["findings"] if f["severity"] != "info"]
+    assert len(serious) > 9
+    assert "wavering float32 forward is not deterministic" in text
+    assert f"… and {len(serious) - 9} more; --gradcheck-report=DIR shows all of them" in text
