@@ -28,14 +28,17 @@ from gradcheck_suite.formula.tape import Objects, elementwise
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
 
 _RANDOM_CORNERS = 12
 _MOST, _NOT_MUCH_WIDER = 0.5, 6.0
 _BATCH = 2000
 _BOX_BITS = 128
 _INNER, _SCOUTS = 64, 3
-# Moves along one line; of results without any order two thirds turn back, of two smooth branches a few.
-_ALONG, _TURNS, _SOME = 24, 8, 1 / 16
+# Moves along one line, first few and then more; of results without any order two thirds of all turn back.
+_FEW, _MORE, _TURNS = 12, 24, 12
+# By how many times their span results of a few moves may miss others, and what part of it a crest lies beyond many.
+_NEAR, _CREST = 64, 1 / 8
 # No simple fraction: a whole number of periods would show nothing.
 _THIRD = 0.34567
 # Fractions of a unit that a move is drawn in. A part of it more, and no whole number of periods is ever moved by.
@@ -185,7 +188,7 @@ class _Ranges:
         Elsewhere it says nothing: that of a cancelling formula is as wide as its intermediate results, and that
         of a steep tail reaches beyond 0, which no result does.
         """
-        where = np.flatnonzero(self.movable & ~self.inside & self._spans(_MOST) & np.isfinite(self.computed))
+        where = np.flatnonzero(self.movable & ~self.inside & self._spans() & np.isfinite(self.computed))
         if not len(where):
             return
         ends, masks = self._enclosed(where, _BOX_BITS)
@@ -196,34 +199,46 @@ class _Ranges:
         self._take(where[close], np.array(ends)[:, close])
 
     def ride(self) -> None:
-        """Take in the crests of a wave whose phase is not known to a period: results that turn back again and again
-        along a line of moves, as no smooth branches do.
+        """Take in the crests that moves along one line show, where a value lies not far from the results seen.
 
-        Corners are then results like any other, and an end is hardly ever seen itself.
+        Of a wave whose phase is not known to a period results turn back again and again, as no smooth branches do:
+        corners are then results like any other, and an end is hardly ever seen itself.
         """
-        where = np.flatnonzero(self.movable & ~self.inside & self._spans(_SOME) & np.isfinite(self.computed))
+        with np.errstate(invalid="ignore", over="ignore"):
+            span = _NEAR * (self.highest - self.lowest)
+            near = (self.computed >= self.lowest - span) & (self.computed <= self.highest + span)
+        where = np.flatnonzero(self.movable & ~self.inside & near)
+        few, more, order = _line(self._moving)
         if not len(where):
             return
-        seen = self._at(where, _along(len(self.inputs) + len(self.reals)))
-        steps = np.sign(np.diff(seen, axis=0))
-        waves = np.count_nonzero(steps[1:] * steps[:-1] < 0, axis=0) >= _TURNS
-        if not waves.any():
+        seen = np.array(self._at(where, few)[: len(few)])
+        turning = _turns(seen) > 0
+        where, seen = where[turning], seen[:, turning]
+        if not len(where):
             return
-        where, seen = where[waves], [value[waves] for value in seen]
-        seen += self._at(where, _inner(len(self.inputs) + len(self.reals)))
-        (first, last), (low, high) = _outermost(
-            np.sort([*seen, self.lowest[where], self.highest[where]], axis=0)
-        )
+        seen = np.concatenate([seen, self._at(where, more)[: len(more)]])[order]
+        self._take(where, seen)
+        ends, moved = _outermost(np.sort(seen, axis=0))
+        waves = _turns(seen) >= _TURNS
+        # Behind a jump few results may lie, and those next to them on another branch.
+        with np.errstate(invalid="ignore", over="ignore"):
+            most = np.where(waves, np.inf, (ends[1] - ends[0]) * _CREST)
+            moved = np.clip(moved, ends[0] - most, ends[1] + most)
         # Of a sign that no result has, the end has none either.
-        low = np.where(first >= 0, np.fmax(low, 0.0), low)
-        high = np.where(last <= 0, np.fmin(high, 0.0), high)
-        self._take(where, np.array([low, high]))
+        moved = np.where(np.sign(moved) == -np.sign(ends), 0.0, moved)
+        beyond = np.array([ends[0] < np.fmin(seen[0], seen[-1]), ends[1] > np.fmax(seen[0], seen[-1])])
+        self._take(where, np.where(beyond | waves, moved, ends))
 
-    def _spans(self, part: float) -> Bools:
-        """Where the results seen span more than a part of their size."""
+    @property
+    def _moving(self) -> int:
+        """How many quantities move."""
+        return len(self.inputs) + len(self.reals)
+
+    def _spans(self) -> Bools:
+        """Where the results seen span most of their size."""
         with np.errstate(invalid="ignore", over="ignore"):
             size = np.fmax(np.abs(self.lowest), np.abs(self.highest))
-            return np.asarray(self.highest - self.lowest > size * part)
+            return np.asarray(self.highest - self.lowest > size * _MOST)
 
     def decide(self) -> None:
         """Let go of what no move of any number leads to, and take in what some move certainly reaches.
@@ -254,7 +269,7 @@ class _Ranges:
         inside = (self.computed[where] >= low) & (self.computed[where] <= high)
         self._take(where[inside], self.computed[None, where[inside]])
 
-    def _enclosed(self, where: npt.NDArray[np.int64], bits: int) -> tuple[Ends, Masks]:
+    def _enclosed(self, where: Ints, bits: int) -> tuple[Ends, Masks]:
         return enclosures(
             self.formula,
             self._quantities(where),
@@ -267,18 +282,18 @@ class _Ranges:
             bits=bits,
         )
 
-    def _reject(self, where: npt.NDArray[np.int64], ends: Ends, certain: Bools) -> None:
+    def _reject(self, where: Ints, ends: Ends, certain: Bools) -> None:
         """Let go of points outside of ends that no move leads beyond."""
         below, above = widened(*rounded(ends, self.fmt), units() * self.fmt.unit_roundoff, self.fmt)
         beyond = (self.computed[where] < below) | (self.computed[where] > above)
         self.movable[where[beyond & certain]] = False
 
-    def _quantities(self, where: npt.NDArray[np.int64]) -> dict[str, Floats]:
+    def _quantities(self, where: Ints) -> dict[str, Floats]:
         """All that moves, at some points."""
         given = {n: x[where] for n, x in self.inputs.items()}
         return given | {n: np.full(len(where), v) for n, v in self.reals.items()}
 
-    def _take(self, where: npt.NDArray[np.int64], values: Floats) -> None:
+    def _take(self, where: Ints, values: Floats) -> None:
         """Widen the ranges of some points to results, one row a move."""
         self.lowest[where] = np.fmin(self.lowest[where], np.fmin.reduce(values))
         self.highest[where] = np.fmax(self.highest[where], np.fmax.reduce(values))
@@ -304,16 +319,16 @@ class _Ranges:
     def _ends(self) -> tuple[Floats, Floats]:
         return widened(self.lowest, self.highest, units() * self.fmt.unit_roundoff, self.fmt)
 
-    def _at(self, where: npt.NDArray[np.int64], moves: Sequence[Move]) -> list[Floats]:
+    def _at(self, where: Ints, moves: Sequence[Move]) -> list[Floats]:
         """The rounded column at some points after each move; with documented clamps also without them."""
         if self.moved_column is None or not self._is_covered(where):
             return self._by_balls(where, moves)
         return [self._covered(self.moved_column, where, move) for move in moves]
 
-    def _is_covered(self, where: npt.NDArray[np.int64]) -> bool:
+    def _is_covered(self, where: Ints) -> bool:
         return self.moved_column is not None and len(where) >= self.moved_column.least
 
-    def _covered(self, column: MovedColumn, where: npt.NDArray[np.int64], move: Move) -> Floats:
+    def _covered(self, column: MovedColumn, where: Ints, move: Move) -> Floats:
         (x,) = self.inputs.values()
         here, unit = x[where], self.fmt.smallest_subnormal
         tiny = is_subnormal(here, self.fmt)
@@ -324,7 +339,7 @@ class _Ranges:
             value[rest] = self._by_balls(where[rest], [move])[0]
         return value
 
-    def _by_balls(self, where: npt.NDArray[np.int64], moves: Sequence[Move]) -> list[Floats]:
+    def _by_balls(self, where: Ints, moves: Sequence[Move]) -> list[Floats]:
         moved = {
             n: np.concatenate(_moved(x, [move[i] for move in moves], self.fmt))
             for i, (n, x) in enumerate(self._quantities(where).items())
@@ -371,11 +386,28 @@ def _inner(quantities: int) -> list[Move]:
 
 
 @functools.cache
-def _along(quantities: int) -> list[Move]:
-    """Rising moves along one line, unevenly spaced: a whole number of periods would show nothing."""
+def _line(quantities: int) -> tuple[list[Move], list[Move], Ints]:
+    """Moves along one line, few and more, and the order of all.
+
+    The few are Chebyshev's nodes, for a crest may be close to an end; the others are unevenly spaced, for a whole
+    number of periods would show nothing.
+    """
     rng = np.random.RandomState(quantities + 1)
-    line = rng.choice([-1.0, 1.0], quantities) * rng.uniform(0.5, 1.0, quantities) * units()
-    return [tuple(map(float, step * line)) for step in np.sort(rng.uniform(-1.0, 1.0, _ALONG))]
+    line = units() * rng.choice([-1.0, 1.0], quantities)
+    if quantities > 1:
+        line *= rng.uniform(0.5, 1.0, quantities)
+    steps = np.concatenate([np.cos(np.pi * np.arange(_FEW + 1) / _FEW), rng.uniform(-1.0, 1.0, _MORE)])
+    moves = [tuple(map(float, step * line)) for step in steps]
+    return moves[: _FEW + 1], moves[_FEW + 1 :], np.argsort(steps)
+
+
+def _turns(values: Floats) -> Ints:
+    """How often each column turns back from row to row; equal rounded results go on as those before."""
+    with np.errstate(invalid="ignore"):
+        steps = np.nan_to_num(np.sign(np.diff(values, axis=0)))
+    for before, now in itertools.pairwise(steps):
+        now[now == 0] = before[now == 0]
+    return np.asarray((steps[1:] * steps[:-1] < 0).sum(axis=0))
 
 
 def _patterns(quantities: int) -> Iterator[Move]:

@@ -210,6 +210,20 @@ def test_any_phase_of_a_wave_is_excused_where_none_is_known(dtype: str) -> None:
     assert reasons(np.full(len(x), -8.0)) == {""}
 
 
+@pytest.mark.parametrize(
+    ("dtype", "at", "computed"),
+    [("bfloat16", 20.125, 20.375), ("float64", -9007199254773764.0, -729798872121.7336)],
+)
+def test_a_crest_between_moves_is_excused(dtype: str, at: float, computed: float) -> None:
+    """Rounding leads x sin x at 20.125 over its crest, 20.44 at 20.46, and back; x cos^2 x to where it is almost 0."""
+    formula = (lambda m, x: x * m.sin(x)) if dtype == "bfloat16" else (lambda m, x: x * m.cos(x) ** 2)
+    subject = Subject(toy(torch.sin, formula), {}, dtype, 1, Settings())
+    point = np.array([at])
+    for value, reason in ((computed, "ill-conditioned"), (2 * computed if at > 0 else -1.1 * at, "")):
+        judged = subject.judge_column(point, np.array([value]), subject.exact(point, 1), "value")
+        assert REASONS[judged.verdicts.reason[0]] == reason
+
+
 def steep(m: Context, x: Array) -> Array:
     return x * m.ndtr(x)
 
