@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from gradcheck_suite.floats import Format, from_ordinal, to_ordinal
 from gradcheck_suite.formula.context import Context
+from gradcheck_suite.formula.evaluate import by_point
 from gradcheck_suite.formula.fields import ARB
 from gradcheck_suite.formula.tape import elementwise
 from gradcheck_suite.inputs.landmarks import around, distinct
@@ -106,5 +107,5 @@ def _branches(formula: Formula, inputs: Mapping[str, Floats]) -> Bools:
         field: Any = ARB
         m = Context(field)
         formula(m, **{n: m.const(elementwise(ARB.number, x.astype(object))) for n, x in inputs.items()})
-    rows = [np.broadcast_to(np.asarray(truth, dtype=bool), size) for truth in m.branches]
+    rows = [row for truth in m.branches for row in by_point(truth, size)]
     return np.array(rows, dtype=bool).reshape(len(rows), size)

@@ -177,8 +177,23 @@ def _masks(m: Context, shape: tuple[int, ...]) -> Masks:
 def _mask(masks: Sequence[Any], shape: tuple[int, ...]) -> Bools:
     tie = np.zeros(shape, dtype=bool)
     for mask in masks:
-        tie |= mask
+        # Where numbers of a point are as many as the points, either axis may be theirs.
+        for part in (*by_point(mask, shape[0]), *by_point(np.transpose(mask), shape[0])):
+            tie |= part
     return tie
+
+
+def by_point(mask: Any, count: int) -> list[Bools]:
+    """What a comparison tells of every point: a mask for each of the numbers that a formula makes of one point, which
+    lie along axes before that of the points, or behind it.
+    """
+    given = np.asarray(mask, dtype=bool)
+    if given.ndim <= 1:
+        return [np.broadcast_to(given, count)]
+    theirs = [axis for axis, size in enumerate(given.shape) if size == count]
+    if not theirs:
+        return [np.full(count, given.any())]
+    return list(np.moveaxis(given, theirs[-1], -1).reshape(-1, count))
 
 
 def _of_shape(column: Objects, shape: tuple[int, ...]) -> Objects:
@@ -322,6 +337,7 @@ __all__ = [
     "Enclosures",
     "Field",
     "Formula",
+    "by_point",
     "confirmation_bits",
     "derivatives",
     "enclose",

@@ -241,3 +241,15 @@ def test_second_derivatives_of_each_input() -> None:
     for result in run(registry().get("mse_loss"), "float32", "double-backward", {"reduction": "none"}):
         assert result.max_ulp == 0
         assert result.verdict == "ok"
+
+
+@pytest.mark.parametrize("axis", [0, -1])
+def test_a_formula_may_sort_several_numbers_of_a_point(axis: int) -> None:
+    op = toy(
+        call=lambda x, y: torch.stack([x, y, x + y]).median(0).values,
+        formula=lambda m, x, y: m.median(m.stack([x, y, x + y], axis), axis),
+    )
+    (result,) = run_case(
+        Case(op=op, variant={}, dtype="float32", direction="forward"), Settings(budget="quick")
+    )
+    assert result.verdict == "ok"

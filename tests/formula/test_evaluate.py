@@ -7,9 +7,9 @@ import pytest
 
 from gradcheck_suite.floats import format_of
 from gradcheck_suite.formula.context import Context
-from gradcheck_suite.formula.evaluate import PRECISION_CAP, Formula, enclose, start_precision
+from gradcheck_suite.formula.evaluate import PRECISION_CAP, Formula, derivatives, enclose, start_precision
 from gradcheck_suite.formula.fields import ARB
-from gradcheck_suite.formula.tape import Array
+from gradcheck_suite.formula.tape import Array, elementwise
 
 flint = pytest.importorskip("flint")
 
@@ -61,3 +61,18 @@ def test_what_no_precision_settles_is_given_up_at_the_cap_or_where_told() -> Non
         "value"
     ][0]
     assert [bits for bits, _ in seen] == [96, 256]
+
+
+@pytest.mark.parametrize("axis", [0, -1])
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+def test_comparisons_among_several_numbers_of_a_point_are_those_of_the_point(size: int, axis: int) -> None:
+    """Of the first point alone two numbers are equal; more points are marked only where axes are as long."""
+    x = np.arange(1.0, size + 1)
+    given = {"x": x, "y": np.where(x == 1, x, x + 0.25)}
+    balls = {n: elementwise(ARB.number, v.astype(object)) for n, v in given.items()}
+    with ARB.precision(96):
+        _, masks = derivatives(
+            lambda m, x, y: m.median(m.stack([x, y, x + y], axis), axis), ARB, balls, ("x",), 1
+        )
+    assert masks.tie[0]
+    assert size < 7 or not masks.tie[1:].any()
