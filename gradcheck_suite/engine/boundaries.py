@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 from gradcheck_suite.engine.crossings import Bracket
 
 # A call costs as much as fifty floats or so: several floats a round save rounds of bisection.
-_CLEAN_WAYS = 3
-_GRADUAL_WAYS = 8
+_CLEAN_WAYS, _GRADUAL_WAYS = 3, 8
+# The fewer gaps there are, the more floats of each.
 _FEW, _FEW_WAYS = 6, 7
+_VERY_FEW, _MOST_WAYS = 2, 15
 # Distances from the end at which it is checked: all powers of two up to 2^8, from there powers of eight.
 _NEAR_BITS = 8
 # Wider gaps are worth a guess, which is tried at distances of up to so many floats.
@@ -73,7 +74,7 @@ class Boundary:
         """
         if self.near:
             return []
-        ways = min(_GRADUAL_WAYS if self.gradual or self.mixed else ways, self.gap - 1)
+        ways = min(max(_GRADUAL_WAYS, ways) if self.gradual or self.mixed else ways, self.gap - 1)
         rising = [min(self.inner, self.outer) + self.gap * i // (ways + 1) for i in range(1, ways + 1)]
         return rising[:: self.outward]
 
@@ -168,7 +169,8 @@ def _follow_guesses(boundaries: Sequence[Boundary], ask: Ask, foresee: Foresee) 
 def _narrow(boundaries: Sequence[Boundary], ask: Ask, ways: int | None) -> None:
     while far := [b for b in boundaries if not b.near]:
         gaps = {(b.profile, min(b.inner, b.outer), b.gap) for b in far}
-        several = ways or (_FEW_WAYS if len(gaps) <= _FEW else _CLEAN_WAYS)
+        by_count = _MOST_WAYS if len(gaps) <= _VERY_FEW else _FEW_WAYS if len(gaps) <= _FEW else _CLEAN_WAYS
+        several = ways or by_count
         _ask_and_narrow([(b, b.between(several)) for b in far], ask)
 
 

@@ -19,6 +19,8 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 _WAYS = 63
+# Within so small a part of a binade a class fades out rather than that it ends and sets in again.
+_COARSE_BITS = 11
 # Brackets shrink with the square of the step before, as those of a secant do.
 _FIRST_GUARD, _ROUNDS = 5, 12
 
@@ -55,13 +57,15 @@ Asked = Sequence[tuple[int, Sequence[int] | Ints]]
 
 
 def by_kind(
-    brackets: Sequence[Bracket], computed: Callable[[Asked], Sequence[Floats]]
+    brackets: Sequence[Bracket], computed: Callable[[Asked], Sequence[Floats]], fmt: Format
 ) -> dict[Bracket, Bracket]:
     """Adjacent floats between which computed results change to 0, an infinity or NaN, or from it.
 
-    By bracket; those whose two ends are alike have none, nor those in which several changes are seen: where a class
-    ends, stops and goes on, only questions in between tell.
+    By bracket; those whose two ends are alike have none, nor those in which several changes are seen far apart:
+    where a class ends, stops and goes on, only questions in between tell.  Of several that lie close together, as
+    where it fades out, the outermost counts.
     """
+    close = 1 << max(fmt.precision - _COARSE_BITS, 0)
     wanted = list(dict.fromkeys(brackets))
     ends = [kinds(y) for y in computed([(b.profile, (b.inner, b.outer)) for b in wanted])]
     found = {b: b for b, (inner, outer) in zip(wanted, ends, strict=True) if inner != outer}
@@ -70,10 +74,10 @@ def by_kind(
         steps = [_evenly(found[b].gap) for b in wide]
         asked = [(b.profile, found[b].at(s)) for b, s in zip(wide, steps, strict=True)]
         for b, s, y in zip(wide, steps, computed(asked), strict=True):
-            alike = kinds(y) == own[b]
-            count = int(np.count_nonzero(alike))
-            if alike[:count].all():
-                found[b] = found[b].between(s, count)
+            alike = np.flatnonzero(kinds(y) == own[b])
+            last = int(alike[-1]) + 1 if len(alike) else 0
+            if last == len(alike) or found[b].gap <= close:
+                found[b] = found[b].between(s, last)
             else:
                 del found[b]
     return found

@@ -126,7 +126,7 @@ class Prober:
         """Where classes may end between floats of tracks, on the vector path; by bracket, where there is a guess."""
         mine = [b for b in brackets if self.tracks[b.profile].source.path == "vector"]
         try:
-            found = by_kind(mine, self._computed) if mine else {}
+            found = by_kind(mine, self._computed, self.subject.fmt) if mine else {}
         except (Raised, Unsupported):
             return {}
         rest = [b for b in mine if b not in found]

@@ -30,8 +30,8 @@ _INACCURATE = KINDS.index("inaccurate")
 _SPREAD = 3
 """Binades around the worst point in which a simpler one is looked for."""
 
-_SIMPLEST = 12
-"""Simple numbers that are tried for a region."""
+_SIMPLEST, _FIRST, _STAGES = 12, 4, 3
+"""Simple numbers that are tried for a region, those among them that are first, and the stages of all."""
 
 _KEPT = 2.0
 """A simpler witness may show an error smaller by this factor, no more."""
@@ -192,8 +192,8 @@ def simplest(
     """
     options = [_simple(profiles[r.profile], r, effort.simple_bits) for r in regions]
     shown: dict[int, int] = {}
-    # Most regions show a short number: longer ones are tried for the others only.
-    for length in range(2):
+    # Most regions show one of the first: others are tried for the rest of them only.
+    for length in range(_STAGES):
         tries: dict[int, set[int]] = {}
         rest = [i for i in range(len(regions)) if i not in shown]
         for i in rest:
@@ -206,18 +206,19 @@ def simplest(
     return [shown.get(i, r.worst) for i, r in enumerate(regions)]
 
 
-def _simple(profile: Profile, region: Region, bits: int) -> tuple[list[int], list[int]]:
-    """Ordinals of numbers of few bits, and of more, in a region and near its worst point, simplest first."""
+def _simple(profile: Profile, region: Region, bits: int) -> list[list[int]]:
+    """Ordinals of the simplest numbers in a region and near its worst point, of others of few bits, and of more."""
     worst = float(profile.x[region.worst])
     if worst == 0 or not np.isfinite(worst) or region.reason == "ill-conditioned":
-        return [], []
+        return [[]] * _STAGES
     values = np.concatenate([_short(worst, bits), _cut(worst, bits, profile.fmt)])
     inside = (values >= region.lo) & (values <= region.hi) & (round_to(values, profile.fmt) == values)
     inside &= (values != 0) & np.isfinite(values)  # what under- or overflows is no shorter form
     ordered = sorted(set(values[inside].tolist()), key=lambda v: (_bits(v), abs(log2(v / worst)), abs(v)))
     few = [v for v in ordered if _bits(v) <= bits][:_SIMPLEST]
     cut = [v for v in ordered if _bits(v) > bits]
-    return to_ordinal(np.array(few), profile.fmt).tolist(), to_ordinal(np.array(cut), profile.fmt).tolist()
+    stages = few[:_FIRST], few[_FIRST:], cut
+    return [to_ordinal(np.array(values), profile.fmt).tolist() for values in stages]
 
 
 def _short(worst: float, bits: int) -> Floats:

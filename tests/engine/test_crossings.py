@@ -59,16 +59,16 @@ def test_a_change_of_kind_is_found_between_adjacent_floats(dtype: str, beyond: f
     last, top = ordinal(nearest(end, fmt), fmt), infinity_ordinal(fmt)
     rule = computed_by(lambda x: np.where(x > floats([last], fmt), beyond, 1.0), fmt)
     rising, falling = Bracket(0, -top, top + 1), Bracket(1, top, -top - 1)
-    found = by_kind([rising, falling, rising], rule)
+    found = by_kind([rising, falling, rising], rule, fmt)
     assert found == {rising: Bracket(0, last, last + 1), falling: Bracket(1, last + 1, last)}
 
 
 def test_ends_of_one_kind_and_several_changes_are_no_guess() -> None:
     fmt = format_of("float32")
     bracket = Bracket(0, ordinal(1.0, fmt), ordinal(16.0, fmt))
-    assert by_kind([bracket], computed_by(lambda x: x, fmt)) == {}
+    assert by_kind([bracket], computed_by(lambda x: x, fmt), fmt) == {}
     several = computed_by(lambda x: np.where((x < 2) | ((x > 5) & (x < 6)), 0.0, 1.0), fmt)
-    assert by_kind([bracket], several) == {}
+    assert by_kind([bracket], several, fmt) == {}
 
 
 @pytest.mark.parametrize("dtype", _DTYPES)
