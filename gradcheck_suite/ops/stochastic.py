@@ -124,7 +124,7 @@ def _gumbels(values: Any, fmt: Format) -> Any:
 
 def _gumbel_samples(params: Params, fmt: Format, *, budget: str, seed: int) -> Iterator[Sample]:
     dim = int(params["dim"])
-    plain = params["tau"] == 1 and dim == -1 and not params["hard"] and params["eps"] == 1e-10
+    plain = params["tau"] == 1 and dim == -1 and not params["hard"]
     for row in _gumbel_rows(fmt, full=plain and budget != "quick"):
         values = row.values if dim == -1 else place(row.values, dim)
         extra = {"gumbels": _gumbels(values, fmt), "seed": _SEED}
@@ -153,22 +153,12 @@ def _gumbel_rows(fmt: Format, *, full: bool) -> Iterator[Row]:
         {"hard": True},
         {"hard": True, "tau": 0.1},
         {"hard": True, "dim": 0},
-        {"eps": 0.5},
     ],
     samples=_gumbel_samples,
 )
 def gumbel_softmax(
-    m: Context,
-    logits: Array,
-    *,
-    gumbels: Array,
-    seed: int,
-    tau: Any = 1.0,
-    hard: bool = False,
-    eps: Any = 1e-10,
-    dim: int = -1,
+    m: Context, logits: Array, *, gumbels: Array, seed: int, tau: Any = 1.0, hard: bool = False, dim: int = -1
 ) -> Array:
-    # eps is deprecated and without effect.
     soft = m.softmax((logits + gumbels) / tau, dim)
     # The documented straight-through form y_hard - stop(y_soft) + y_soft.
     return m.through(m.one_hot_max(logits + gumbels, dim), soft) if hard else soft
