@@ -7,6 +7,7 @@ The aim is about 2,000 floats and 50 ms for an op and dtype.
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 from dataclasses import dataclass
@@ -48,6 +49,9 @@ def main(arguments: list[str]) -> None:
     """Print the figures."""
     torch.set_num_threads(1)
     ops = registry()
+    # As a run does (see `Runner`).
+    gc.collect()
+    gc.freeze()
     wanted = arguments or [op.name for op in ops if op.pointwise and len(op.inputs) == 1 and not op.extras]
     costs: dict[str, list[Cost]] = {}
     print(f"{'op':<16}{'dtype':<10}{'floats':>8}{'calls':>7}{'ms':>8}{'with search':>13}{'regions':>9}")
