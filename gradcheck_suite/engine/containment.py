@@ -118,7 +118,9 @@ class Runner:
     def _buried(self, case: Case, death: Death) -> list[Result]:
         self._dead[_key(case)] = f"not run: {case.op.name} {death.how} in {case.id}"
         if death.stack.in_reference:
-            note = f"the exact result of {case.id} took longer than {self.settings.time_limit:g} seconds"
+            note = (
+                f"judging {case.id} took longer than {self.settings.time_limit:g} seconds, and not in its op"
+            )
             note += "; the option time-limit raises that"
             return unjudged(case, "inconclusive", note)
         label = f"{case.op.label(case.variant)} {case.dtype}"

@@ -22,7 +22,8 @@ _TORCH: Final = re.compile(r"[/\\]torch[/\\]")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
     """`at` names the user's innermost line (" at kernel.py:12 in spin", or ""); `in_reference` says that the
-    exact arithmetic was at work and not the op; `seconds` the time limit that was reached, 0 for none.
+    exact arithmetic, or the rest of the harness, was at work and not the op; `seconds` the time limit that was
+    reached, 0 for none.
     """
 
     at: str = ""
@@ -63,11 +64,13 @@ def _is_pythons(file: str) -> bool:
 
 
 def _in_reference(frames: Sequence[tuple[str, int, str]]) -> bool:
-    """Whether, going outwards, the exact arithmetic is met before a call of the op."""
+    """Whether, going outwards, the exact arithmetic is met before a call of the op; or neither of them nor any line
+    of the user, so that it was the harness that took so long.
+    """
     for file, _, _ in frames:
         name = Path(file)
         if file.startswith(_PACKAGE) and name.name in _CALLS:
             return False
         if file.startswith(_PACKAGE) and name.parent.name == "formula":
             return True
-    return False
+    return bool(frames) and not _users_line(frames)

@@ -81,7 +81,7 @@ def test_a_reference_that_takes_too_long_is_inconclusive(runner: engine.Runner, 
     (found,) = judged(runner, ops, "waits_for_the_reference")
     assert (found.verdict, found.findings) == ("inconclusive", ())
     assert (
-        "the exact result of waits_for_the_reference::float32::forward took longer than 1.5 seconds"
+        "judging waits_for_the_reference::float32::forward took longer than 1.5 seconds, and not in its op"
         in found.note
     )
 
@@ -154,3 +154,15 @@ def test_stacks() -> None:
     )
     stack = read_stack(text)
     assert (stack.at, stack.seconds, stack.in_reference) == (" at kernel.py:12 in spin", 62.5, False)
+
+
+def test_what_hangs_outside_of_an_op_is_no_fault_of_it() -> None:
+    harness = str(Path(engine.__file__).with_name("judge.py"))
+    text = (
+        "Timeout (0:00:01.500000)!\nThread 0x1 (most recent call first):\n"
+        '  File "<frozen importlib._bootstrap>", line 241 in _call_with_frames_removed\n'
+        f'  File "{harness}", line 12 in judge\n'
+    )
+    assert read_stack(text).in_reference
+    called = str(Path(engine.__file__).with_name("calls.py"))
+    assert not read_stack(text + f'  File "{called}", line 99 in pointwise\n').in_reference
