@@ -48,14 +48,19 @@ class Boundary:
     settled: bool = False
 
     @property
+    def bracket(self) -> Bracket:
+        """The floats between which it lies."""
+        return Bracket(self.profile, self.inner, self.outer)
+
+    @property
     def outward(self) -> int:
         """+1 where the class lies below its boundary, -1 where it lies above."""
-        return 1 if self.outer > self.inner else -1
+        return self.bracket.outward
 
     @property
     def gap(self) -> int:
         """Steps from the last member to the first float of another class; 1 where the end is found."""
-        return abs(self.outer - self.inner)
+        return self.bracket.gap
 
     @property
     def near(self) -> bool:
@@ -154,10 +159,10 @@ class Exhausted(Exception):
 def _follow_guesses(boundaries: Sequence[Boundary], ask: Ask, foresee: Foresee) -> None:
     """Ask on both sides of the ends that are foreseen, and close by."""
     wide = [b for b in boundaries if b.gap > _WORTH_A_GUESS]
-    guessed = foresee([Bracket(b.profile, b.inner, b.outer) for b in wide])
+    guessed = foresee([b.bracket for b in wide])
     questions = []
     for b in wide:
-        found = guessed.get(Bracket(b.profile, b.inner, b.outer))
+        found = guessed.get(b.bracket)
         if found is not None:
             inside, outside = replace(b, inner=found.inner, outer=found.outer).around(_CLOSE_BY)
             near = [*inside[::-1], found.inner, found.outer, *outside]

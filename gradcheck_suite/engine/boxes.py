@@ -73,41 +73,17 @@ def bounds(
     scale: float,
     fmt: Format,
     units: float,
+    bits: int = 0,
 ) -> Bounds:
     """How far moves of all quantities by some units of roundoff can take a column times `scale`, by its slopes.
 
     `centre` is the exact result without a move.  Nothing is known where a comparison is undecided in the box,
-    where a documented clamp holds, or of second derivatives.
+    where a documented clamp holds, or of second derivatives.  Without `bits` the format says how many are worked
+    with, and more are taken where these do not do.
     """
-    bits = start_precision(fmt)
-    found = _bounds(formula, quantities, centre, column, scale, fmt, units, bits)
-    low, high = found.most
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        lost = np.log2(high - low) - np.log2(np.abs(centre.hi)) - centre.exp
-    rest = np.flatnonzero((low <= 0) & (high >= 0) & (lost > _CANCELLED) & np.isfinite(lost))
-    if len(rest):
-        # So wide is no box: it is digits that the formula lost.
-        given = {n: x[rest] for n, x in quantities.items()}
-        bits = min(bits + int(lost[rest].max()) + _CANCELLED, PRECISION_CAP)
-        again = _bounds(formula, given, centre[rest], column, scale, fmt, units, bits)
-        for known, better in zip((*found.most, *found.least), (*again.most, *again.least), strict=True):
-            known[rest] = better
-    return found
-
-
-def _bounds(
-    formula: Formula,
-    quantities: Mapping[str, Floats],
-    centre: Exact,
-    column: str,
-    scale: float,
-    fmt: Format,
-    units: float,
-    bits: int,
-) -> Bounds:
-    size = len(centre)
+    size, start = len(centre), start_precision(fmt)
     most, least = ((np.full(size, np.nan), np.full(size, np.nan)) for _ in range(2))
-    with ARB.precision(bits):
+    with ARB.precision(bits or start):
         slopes, masks = sloped(formula, ARB, boxes(quantities, fmt, units), column)
         smooth = np.flatnonzero(~(masks.tie | masks.clamped | masks.undecided) & np.isfinite(centre.hi))
         if not slopes or not len(smooth):
@@ -121,7 +97,25 @@ def _bounds(
             sure = sure + elementwise(arb.abs_lower, by) * inner[name].astype(object)
         most[0][smooth], most[1][smooth] = ends_of(here + apart)
         least[0][smooth], least[1][smooth] = ends_of(here - sure)[1], ends_of(here + sure)[0]
+    rest, lost = _cancelled(most, centre)
+    if len(rest) and not bits:
+        given = {n: x[rest] for n, x in quantities.items()}
+        enough = min(start + lost + _CANCELLED, PRECISION_CAP)
+        again = bounds(
+            formula, given, centre[rest], column=column, scale=scale, fmt=fmt, units=units, bits=enough
+        )
+        for known, better in zip((*most, *least), (*again.most, *again.least), strict=True):
+            known[rest] = better
     return Bounds(most, least)
+
+
+def _cancelled(ends: Ends, centre: Exact) -> tuple[npt.NDArray[np.int64], int]:
+    """Points whose bounds are too wide for any box, so that digits were lost, and how many bits at most."""
+    low, high = ends
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        lost = np.log2(high - low) - np.log2(np.abs(centre.hi)) - centre.exp
+    where = np.flatnonzero((low <= 0) & (high >= 0) & (lost > _CANCELLED) & np.isfinite(lost))
+    return where, int(lost[where].max(initial=0.0))
 
 
 def boxes(quantities: Mapping[str, Floats], fmt: Format, units: float) -> dict[str, Objects]:

@@ -133,24 +133,20 @@ class Prober:
         return found | (by_size(rest, self._exact, self.subject.fmt, self.subject.max_ulp) if rest else {})
 
     def _computed(self, asked: Asked) -> list[Floats]:
-        blocks, tracks = self._blocks(asked)
-        given = {n: np.concatenate([b[n] for b in blocks]) for n in self.subject.names}
-        sizes = [len(ordinals) for _, ordinals in asked]
-        cotangents = np.repeat([t.source.judged.cotangent for t in tracks], sizes)
+        given, ends, cotangents = self._at(asked)
+        each = np.repeat(cotangents, np.diff([0, *ends]))
         order = self.subject.order_of(self.column)
-        outcome = self.subject.run(given, order, "vector", None if (cotangents == 1).all() else cotangents)
-        return np.split(outcome.columns[self.column], np.cumsum(sizes)[:-1])
+        outcome = self.subject.run(given, order, "vector", None if (each == 1).all() else each)
+        return np.split(outcome.columns[self.column], ends[:-1])
 
     def _exact(self, asked: Asked) -> list[Exact]:
-        blocks, tracks = self._blocks(asked)
-        given = {n: np.concatenate([b[n] for b in blocks]) for n in self.subject.names}
-        points = self.subject.exact(given, order_of(self.column))
-        ends = np.cumsum([0, *(len(ordinals) for _, ordinals in asked)])
-        column = points.columns[self.column]
-        parts = [column[start:end] for start, end in itertools.pairwise(ends.tolist())]
-        return [scaled(part, t.source.judged.cotangent) for part, t in zip(parts, tracks, strict=True)]
+        given, ends, cotangents = self._at(asked)
+        column = self.subject.exact(given, order_of(self.column)).columns[self.column]
+        parts = [column[start:end] for start, end in itertools.pairwise([0, *ends])]
+        return [scaled(part, cotangent) for part, cotangent in zip(parts, cotangents, strict=True)]
 
-    def _blocks(self, asked: Asked) -> tuple[list[dict[str, Floats]], list[Track]]:
+    def _at(self, asked: Asked) -> tuple[dict[str, Floats], list[int], list[float]]:
+        """Inputs of all that is asked, where each part of them ends, and its cotangent."""
         fmt = self.subject.fmt
         top = infinity_ordinal(fmt)
         tracks = [self.tracks[i] for i, _ in asked]
@@ -159,7 +155,9 @@ class Prober:
         blocks = [t.line.at(x, fmt) for t, x in zip(tracks, floats, strict=True)]
         for track, block in zip(tracks, blocks, strict=True):
             self._outside(track, block)
-        return blocks, tracks
+        given = {n: np.concatenate([b[n] for b in blocks]) for n in self.subject.names}
+        ends = np.cumsum([len(x) for x in floats]).tolist()
+        return given, ends, [t.source.judged.cotangent for t in tracks]
 
     def _judged(
         self,
