@@ -71,6 +71,19 @@ def test_ends_of_one_kind_and_several_changes_are_no_guess() -> None:
     assert by_kind([bracket], several, fmt) == {}
 
 
+def test_of_changes_close_together_the_outermost_is_the_guess() -> None:
+    """0 up to a float, then every other of a hundred more: a class that fades out."""
+    fmt = format_of("float32")
+    last = ordinal(2.0, fmt)
+
+    def fading(x: Floats) -> Floats:
+        beyond = to_ordinal(x, fmt) - last
+        return np.where((beyond <= 0) | ((beyond <= 100) & (beyond % 2 == 0)), 0.0, 1.0)
+
+    bracket = Bracket(0, ordinal(1.0, fmt), ordinal(16.0, fmt))
+    assert by_kind([bracket], computed_by(fading, fmt), fmt) == {bracket: Bracket(0, last + 100, last + 101)}
+
+
 @pytest.mark.parametrize("dtype", _DTYPES)
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_exact_results_cross_an_end_of_the_range_between_adjacent_floats(dtype: str, sign: float) -> None:
