@@ -72,16 +72,18 @@ def test_ends_of_one_kind_and_several_changes_are_no_guess() -> None:
 
 
 def test_of_changes_close_together_the_outermost_is_the_guess() -> None:
-    """0 up to a float, then every other of a hundred more: a class that fades out."""
+    """0 up to a float, then every third of a hundred more: a class that fades out."""
     fmt = format_of("float32")
     last = ordinal(2.0, fmt)
 
     def fading(x: Floats) -> Floats:
         beyond = to_ordinal(x, fmt) - last
-        return np.where((beyond <= 0) | ((beyond <= 100) & (beyond % 2 == 0)), 0.0, 1.0)
+        return np.where((beyond <= 0) | ((beyond <= 100) & (beyond % 3 == 0)), 0.0, 1.0)
 
     bracket = Bracket(0, ordinal(1.0, fmt), ordinal(16.0, fmt))
-    assert by_kind([bracket], computed_by(fading, fmt), fmt) == {bracket: Bracket(0, last + 100, last + 101)}
+    (found,) = by_kind([bracket], computed_by(fading, fmt), fmt).values()
+    assert found.gap == 1
+    assert last + 90 < found.inner <= last + 99
 
 
 @pytest.mark.parametrize("dtype", _DTYPES)
