@@ -46,7 +46,8 @@ class Settings:
     `ops` holds op names, globs and tiers. `max_ulp` is in units in the last place of the dtype under test.
     `fail_on` is None where nobody asked: pytest then fails custom ops from "minor" on, the command line never
     fails. `report` is a directory, `json` a file; None writes nothing. `baseline` is a directory, and
-    `update_baseline` says what of it this run writes. `time_limit` is in seconds, for one case of a custom op.
+    `update_baseline` says what of it this run writes. `time_limit` is in seconds, for one call of a custom op, and
+    for judging one case of it.
     `pictures` are curves and maps, which only a document needs.
     """
 
@@ -266,7 +267,8 @@ OPTIONS: Final = (
     ),
     Option(
         name="time-limit", kind="value", metavar="SECONDS", convert=_seconds,
-        help="longest time that one case of a custom op may take before it counts as hanging; default 60",
+        help="longest time that a call of a custom op may take before it counts as hanging, and that judging one "
+        "case of it may take; default 60",
     ),
     Option(
         name="in-process", kind="flag",

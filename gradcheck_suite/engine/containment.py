@@ -53,7 +53,7 @@ Key = tuple[str, str, str]
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Death:
-    """How the worker ended: a sentence without its subject, and the stack it left."""
+    """How the worker ended, or why its answer is missing: a sentence without its subject, and the stack it left."""
 
     how: str
     stack: Stack
@@ -116,13 +116,14 @@ class Runner:
         return self._buried(case, found)
 
     def _buried(self, case: Case, death: Death) -> list[Result]:
-        self._dead[_key(case)] = f"not run: {case.op.name} {death.how} in {case.id}"
         if death.stack.in_reference:
             note = (
-                f"judging {case.id} took longer than {self.settings.time_limit:g} seconds, and not in its op"
+                f"judging {case.id} took longer than {self.settings.time_limit:g} seconds "
+                "although each call of its op returned; the option time-limit raises that"
             )
-            note += "; the option time-limit raises that"
+            self._dead[_key(case)] = f"not run: {note}"
             return unjudged(case, "inconclusive", note)
+        self._dead[_key(case)] = f"not run: {case.op.name} {death.how} in {case.id}"
         label = f"{case.op.label(case.variant)} {case.dtype}"
         finding = Finding(
             id=f"{case.id}::raises.process",
@@ -169,9 +170,8 @@ class _Worker:
                 stdout=self._log,
                 stderr=self._log,
             )
-        answer = self._asked(
-            {"settings": dataclasses.asdict(settings), "sources": list(sources)}, _START_LIMIT
-        )
+        started = {"settings": dataclasses.asdict(settings), "sources": list(sources)}
+        answer = self._asked(started, _START_LIMIT)
         if isinstance(answer, Death):
             self.ops: frozenset[str] = frozenset()
             self.trouble = f"the process for custom ops did not start: it {answer.how}{answer.stack.at}"
@@ -189,9 +189,12 @@ class _Worker:
             "alone": alone,
             "limit": limit,
         }
-        answer = self._asked(message, limit + _GRACE)
+        # The last call may begin just before the limit, and has the same for itself.
+        answer = self._asked(message, 2.0 * limit + _GRACE)
         if isinstance(answer, Death):
             return answer
+        if "late" in answer:
+            return Death(how="", stack=Stack(in_reference=True))
         sys.stderr.write(self._printed())
         if "usage" in answer:
             raise UsageError(answer["usage"])
@@ -214,7 +217,7 @@ class _Worker:
             self._connection.send_bytes(json.dumps(message).encode())
             if not self._connection.poll(limit):
                 self._process.kill()
-                return self._death(f"did not return within {limit - _GRACE:g} seconds")
+                return self._death(f"did not answer within {limit:g} seconds, nor end itself")
             answer: dict[str, Any] = json.loads(self._connection.recv_bytes())
         except (EOFError, OSError):
             return self._death("")

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
 
+from gradcheck_suite.engine.timelimit import one_call
 from gradcheck_suite.floats import format_of
 
 _UNSUPPORTED = (
@@ -32,13 +33,13 @@ def renewed(error: _Refusal) -> _Refusal:
 
 @contextmanager
 def refusals(dtype: str, reals: Mapping[str, float], *, optional: bool = False) -> Iterator[None]:
-    """Whatever is raised inside becomes Unsupported or Raised.
+    """A call of an op: whatever is raised inside becomes Unsupported or Raised.
 
     Unsupported also where the dtype cannot hold a parameter of `reals`, and always where the form is
     `optional`.  A warning is no refusal, even where the caller turns warnings into errors.
     """
     try:
-        with warnings.catch_warnings():
+        with one_call(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     except (Unsupported, Raised):

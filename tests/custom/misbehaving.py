@@ -28,6 +28,11 @@ def sleeps(x: torch.Tensor) -> torch.Tensor:
     return x
 
 
+def dawdles(x: torch.Tensor) -> torch.Tensor:
+    time.sleep(0.2)
+    return torch.relu(x)
+
+
 class AbortsBackward(torch.autograd.Function):
     """Right on the way up."""
 
@@ -51,7 +56,7 @@ def endless_formula(m: Any, x: Any) -> Any:
         x = x + 0
 
 
-OPS = {op.__name__: op for op in (aborts, exits, spins, sleeps, prints)}
+OPS = {op.__name__: op for op in (aborts, exits, spins, sleeps, dawdles, prints)}
 
 
 def pytest_gradcheck_register(register: Callable[..., Any]) -> None:
