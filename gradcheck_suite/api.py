@@ -109,7 +109,7 @@ def _checked(run: dict[str, Any]) -> dict[str, Any]:
             else value
         )
         if option.kind != "flag" and value is not None:
-            run[name] = option.value(texts if isinstance(texts, list) else str(texts))
+            run[name] = option.value(texts if isinstance(texts, list) else str(texts), name)
     return run
 
 

@@ -94,16 +94,19 @@ class Option:
         """The name of the field of Settings, and of the ini entry after `gradcheck_`."""
         return self.name.replace("-", "_")
 
-    def value(self, raw: Raw) -> object:
-        """Return the value that the text `raw` stands for. Raises UsageError where it stands for none."""
+    def value(self, raw: Raw, typed: str) -> object:
+        """Return the value that the text `raw` stands for.
+
+        Raises UsageError where it stands for none, which names the option as it was `typed`.
+        """
         if self.kind == "flag":
             return bool(raw)
         texts = raw if isinstance(raw, list) else [str(raw)]
         if self.kind == "repeated":
-            return tuple(self._one(text) for text in texts)
+            return tuple(self._one(text, typed) for text in texts)
         if self.kind == "list":
-            return self._items(texts)
-        return self._one(texts[-1])
+            return self._items(texts, typed)
+        return self._one(texts[-1], typed)
 
     def declaration(self) -> dict[str, Any]:
         """The keyword arguments for argparse's `add_argument`, and for pytest's `addoption`."""
@@ -112,21 +115,21 @@ class Option:
         action = "append" if self.kind == "repeated" else "store"
         return {"action": action, "default": None, "metavar": self.metavar, "help": self.help}
 
-    def _items(self, texts: list[str]) -> tuple[object, ...]:
+    def _items(self, texts: list[str], typed: str) -> tuple[object, ...]:
         parts = [part.strip() for text in texts for part in _split_outside_brackets(text)]
         named = list(dict.fromkeys(part for part in parts if part))
         if not named:
-            raise UsageError(f"--{self.name} names no {self.noun}; leave it out for the default")
-        return tuple(self._one(part) for part in named)
+            raise UsageError(f"{typed} names no {self.noun}; leave it out for the default")
+        return tuple(self._one(part, typed) for part in named)
 
-    def _one(self, typed: str) -> object:
-        text = typed.strip()
+    def _one(self, raw: str, typed: str) -> object:
+        text = raw.strip()
         if self.choices and text not in self.choices:
             raise UsageError.unknown(self.noun, text, self.choices)
         try:
             return self.convert(text)
         except ValueError as error:
-            raise UsageError(f"--{self.name} {text}: {error}") from error
+            raise UsageError(f"{typed} {text}: {error}") from error
 
 
 def _split_outside_brackets(text: str) -> list[str]:
@@ -277,16 +280,18 @@ OPTIONS: Final = (
 )  # fmt: skip
 
 
-def settings_from(raw: Mapping[str, Raw]) -> Settings:
+def settings_from(raw: Mapping[str, Raw], typed: Callable[[str], str] = "--{}".format) -> Settings:
     """Return the settings for options as typed, keyed by field name; None and absent ones take their default.
 
-    Raises UsageError that names the option, the text and the valid values, or the option that is missing.
+    `typed` is how an option of a name was written. Raises UsageError that names the option so, the text and the
+    valid values, or the option that is missing.
     """
     given: dict[str, Any] = {
-        option.field: option.value(raw[option.field])
+        option.field: option.value(raw[option.field], typed(option.name))
         for option in OPTIONS
         if raw.get(option.field) not in (None, [])
     }
     if "update_baseline" in given and "baseline" not in given:
-        raise UsageError("--update-baseline has no baseline to update; name its folder with --baseline")
+        update, baseline = typed("update-baseline"), typed("baseline")
+        raise UsageError(f"{update} has no baseline to update; name its folder with {baseline}")
     return Settings(**given)

@@ -39,7 +39,7 @@ def require_device(settings: Settings) -> None:
         torch.device(settings.device)
     except RuntimeError:
         raise UsageError(
-            f"--device {settings.device}: torch knows no such device; write cpu, cuda or cuda:0, for instance"
+            f"unknown device {settings.device!r}; write cpu, cuda or cuda:0, for instance"
         ) from None
 
 

@@ -7,6 +7,7 @@ the table of options; torch, numpy and the engine come in with `--gradcheck`.
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import pytest
@@ -61,13 +62,21 @@ def pytest_configure(config: pytest.Config) -> None:
 def _start(config: pytest.Config, ids: tuple[str, ...]) -> None:
     raw = {option.field: _raw(config, option) for option in OPTIONS}
     try:
-        settings = settings_from(raw)
+        settings = settings_from(raw, partial(_typed, config))
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
     from gradcheck_suite.plugin.session import GradcheckSession
 
     chosen = frozenset(field for field, value in raw.items() if value is not None)
     config.pluginmanager.register(GradcheckSession(config, settings, ids, chosen), "gradcheck-session")
+
+
+def _typed(config: pytest.Config, name: str) -> str:
+    """How the option was written: on the command line or in pytest's configuration."""
+    field = f"gradcheck_{name.replace('-', '_')}"
+    if config.getoption(field) is None and config.getini(field) is not None:
+        return f"{field} in pytest's configuration:"
+    return f"--gradcheck-{name}"
 
 
 def _raw(config: pytest.Config, option: Option) -> Raw:

@@ -16,6 +16,7 @@ from gradcheck_suite.results import SEVERITIES, Document, count_severities, coun
 
 WIDTH = 80
 _INDENT = " " * 11
+_SAID = {"findings": "with findings"}
 
 
 def render_terminal(
@@ -46,7 +47,7 @@ def _checked(document: Document, width: int) -> Iterator[str]:
     checked += f"{points:,} points"
     if environment.get("torch"):
         checked += f"; torch {environment['torch']}" + (f", {where}" if where else "")
-    verdicts = [f"{n:,} {word}" for word, n in count_verdicts(results).items() if n]
+    verdicts = [f"{n:,} {_SAID.get(word, word)}" for word, n in count_verdicts(results).items() if n]
     findings = [f"{n:,} {word}" for word, n in count_severities(results).items()]
     yield from wrapped(checked, width)
     yield from wrapped("verdicts:  " + (", ".join(verdicts) or "none"), width)

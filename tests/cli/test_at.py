@@ -150,7 +150,7 @@ def test_a_sentence_says_which_gradient(call: Call) -> None:
     [
         (
             ("relu", "1", "--device", "gpu"),
-            "--device gpu: torch knows no such device; write cpu, cuda or cuda:0",
+            "unknown device 'gpu'; write cpu, cuda or cuda:0",
         ),
         (("relu", "1", "--device", "cuda:99"), "there is no device 'cuda:99' here"),
     ],
