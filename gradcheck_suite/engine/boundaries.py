@@ -20,8 +20,8 @@ _FEW, _FEW_WAYS = 6, 7
 _VERY_FEW, _MOST_WAYS = 2, 15
 # Distances from the end at which it is checked: all powers of two up to 2^8, from there powers of eight.
 _NEAR_BITS = 8
-# Wider gaps are worth a guess, which is tried at distances of up to so many floats.
-_WORTH_A_GUESS, _CLOSE_BY = 1 << 10, 1 << 4
+# Guesses are tried at distances of up to so many floats.
+_CLOSE_BY = 1 << 4
 # Many floats of a boundary are asked for in parts, so that where the evaluations do not suffice for all boundaries
 # they do for some.
 _TOGETHER = 24
@@ -134,16 +134,19 @@ def locate(
     reach: int,
     ways: int | None = None,
     foresee: Foresee | None = None,
+    worth_a_guess: int = 1 << 10,
 ) -> None:
     """Move each boundary to adjacent floats and settle whether the class ends cleanly there.
 
     `reach` is the distance in floats over which an end must be clean.  `ask` may refuse further questions by
     raising `Exhausted`; boundaries are then left as far as they came.  `ways` floats a round are tried,
-    several where it is not given: one is bisection, which asks least.
+    several where it is not given: one is bisection, which asks least.  Guesses are made for gaps that are
+    `worth_a_guess` or wider.
     """
     try:
         if foresee is not None:
-            _follow_guesses(boundaries, ask, foresee)
+            wide = [b for b in boundaries if b.gap >= worth_a_guess]
+            _follow_guesses(wide, ask, foresee, min(reach, _CLOSE_BY))
         _narrow(boundaries, ask, ways)
         # Where others stood among the members already, nothing is left to be checked.
         _check([b for b in boundaries if not b.mixed], ask, reach)
@@ -156,15 +159,14 @@ class Exhausted(Exception):
     """The evaluations allotted to a search are spent."""
 
 
-def _follow_guesses(boundaries: Sequence[Boundary], ask: Ask, foresee: Foresee) -> None:
-    """Ask on both sides of the ends that are foreseen, and close by."""
-    wide = [b for b in boundaries if b.gap > _WORTH_A_GUESS]
-    guessed = foresee([b.bracket for b in wide])
+def _follow_guesses(boundaries: Sequence[Boundary], ask: Ask, foresee: Foresee, reach: int) -> None:
+    """Ask on both sides of the ends that are foreseen, up to `reach` floats away."""
+    guessed = foresee([b.bracket for b in boundaries])
     questions = []
-    for b in wide:
+    for b in boundaries:
         found = guessed.get(b.bracket)
         if found is not None:
-            inside, outside = replace(b, inner=found.inner, outer=found.outer).around(_CLOSE_BY)
+            inside, outside = replace(b, inner=found.inner, outer=found.outer).around(reach)
             near = [*inside[::-1], found.inner, found.outer, *outside]
             questions.append((b, [o for o in near if 0 < (o - b.inner) * b.outward < b.gap]))
     for start in range(0, len(questions), _TOGETHER):

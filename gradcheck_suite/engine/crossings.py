@@ -52,29 +52,30 @@ class Bracket(NamedTuple):
         return Bracket(self.profile, inner, outer)
 
 
-Asked = Sequence[tuple[int, Sequence[int] | Ints]]
-"""Ordinals by profile."""
+Asked = Sequence[tuple[Bracket, Sequence[int] | Ints]]
+"""Ordinals between the ends of brackets, or these themselves."""
 
 
 def by_kind(
-    brackets: Sequence[Bracket], computed: Callable[[Asked], Sequence[Floats]], fmt: Format
+    brackets: Sequence[Bracket], kinds: Callable[[Asked], Sequence[Ints]], fmt: Format, *, ways: int = _WAYS
 ) -> dict[Bracket, Bracket]:
     """Adjacent floats between which computed results change to 0, an infinity or NaN, or from it.
 
-    By bracket; those whose two ends are alike have none, nor those in which several changes are seen far apart:
-    where a class ends, stops and goes on, only questions in between tell.  Of several that lie close together, as
-    where it fades out, the outermost counts.
+    `kinds` are codes of what is computed, see `kinds_of`; so many `ways` are tried in a round.  By bracket; those whose
+    two ends are alike have none, nor those in which several changes are seen far apart: where a class ends, stops and
+    goes on, only questions in between tell.  Of several that lie close together, as where it fades out, the outermost
+    counts.
     """
     close = 1 << max(fmt.precision - _COARSE_BITS, 0)
     wanted = list(dict.fromkeys(brackets))
-    ends = [kinds(y) for y in computed([(b.profile, (b.inner, b.outer)) for b in wanted])]
+    ends = kinds([(b, (b.inner, b.outer)) for b in wanted])
     found = {b: b for b, (inner, outer) in zip(wanted, ends, strict=True) if inner != outer}
     own = {b: end[0] for b, end in zip(wanted, ends, strict=True)}
     while wide := [b for b, now in found.items() if now.gap > 1]:
-        steps = [_evenly(found[b].gap) for b in wide]
-        asked = [(b.profile, found[b].at(s)) for b, s in zip(wide, steps, strict=True)]
-        for b, s, y in zip(wide, steps, computed(asked), strict=True):
-            alike = np.flatnonzero(kinds(y) == own[b])
+        steps = [_evenly(found[b].gap, ways) for b in wide]
+        asked = [(b, found[b].at(s)) for b, s in zip(wide, steps, strict=True)]
+        for b, s, codes in zip(wide, steps, kinds(asked), strict=True):
+            alike = np.flatnonzero(codes == own[b])
             last = int(alike[-1]) + 1 if len(alike) else 0
             if last == len(alike) or found[b].gap <= close:
                 found[b] = found[b].between(s, last)
@@ -83,15 +84,15 @@ def by_kind(
     return found
 
 
-def kinds(y: Floats) -> Ints:
+def kinds_of(y: Floats) -> Ints:
     """Codes: of 0, of infinities of either sign, of NaN, and of all other numbers."""
     codes: Ints = (y == 0) + 2 * (y != y) + 4 * (y == np.inf) + 8 * (y == -np.inf)
     return codes
 
 
-def _evenly(gap: int) -> list[int]:
-    apart = max(gap // (_WAYS + 1), 1)
-    return [apart * i for i in range(1, min(_WAYS, gap - 1) + 1)]
+def _evenly(gap: int, ways: int) -> list[int]:
+    apart = max(gap // (ways + 1), 1)
+    return [apart * i for i in range(1, min(ways, gap - 1) + 1)]
 
 
 def by_size(
@@ -103,7 +104,7 @@ def by_size(
     Of several that are crossed it is the one next to the member.
     """
     wanted = list(dict.fromkeys(brackets))
-    ends = exact([(b.profile, (b.inner, b.outer)) for b in wanted])
+    ends = exact([(b, (b.inner, b.outer)) for b in wanted])
     found: dict[Bracket, Bracket] = {}
     levels: dict[Bracket, Level] = {}
     scores: dict[Bracket, Floats] = {}
@@ -119,7 +120,7 @@ def by_size(
         if not wide:
             break
         steps = [_tried(found[b], scores[b], fmt, bits[b]) for b in wide]
-        asked = [(b.profile, found[b].at(s)) for b, s in zip(wide, steps, strict=True)]
+        asked = [(b, found[b].at(s)) for b, s in zip(wide, steps, strict=True)]
         for b, s, e in zip(wide, steps, exact(asked), strict=True):
             score = np.array([scores[b][0], *_above(e, levels[b]), scores[b][1]])
             last = int(np.flatnonzero((score[:-1] < 0) == (score[0] < 0))[-1])

@@ -52,6 +52,11 @@ class Verdicts:
         pairs = (divmod(int(code), len(REASONS)) for code in np.flatnonzero(counts))
         return [(kind, reason) for kind, reason in pairs if kind]
 
+    def of(self, key: tuple[int, int]) -> Bools:
+        """Which points belong to a class: codes of a kind and a reason."""
+        belongs: Bools = (self.kind == key[0]) & (self.reason == key[1])
+        return belongs
+
     def with_reason(self, where: Any, reason: str) -> Verdicts:
         """The same verdicts, excused at `where`: severity info, for the reason named."""
         severity, code = self.severity.copy(), self.reason.copy()

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck_suite.engine.boundaries import Exhausted
-from gradcheck_suite.engine.crossings import Asked, Bracket, by_kind, by_size
+from gradcheck_suite.engine.crossings import Asked, Bracket, by_kind, by_size, kinds_of
 from gradcheck_suite.engine.judge import Verdicts
 from gradcheck_suite.engine.pointwise import Judged, Subject, scaled, take
 from gradcheck_suite.engine.profiles import Key, Profile
@@ -126,18 +126,18 @@ class Prober:
         """Where classes may end between floats of tracks, on the vector path; by bracket, where there is a guess."""
         mine = [b for b in brackets if self.tracks[b.profile].source.path == "vector"]
         try:
-            found = by_kind(mine, self._computed, self.subject.fmt) if mine else {}
+            found = by_kind(mine, self._kinds, self.subject.fmt) if mine else {}
         except (Raised, Unsupported):
             return {}
         rest = [b for b in mine if b not in found]
         return found | (by_size(rest, self._exact, self.subject.fmt, self.subject.max_ulp) if rest else {})
 
-    def _computed(self, asked: Asked) -> list[Floats]:
+    def _kinds(self, asked: Asked) -> list[Ints]:
         given, ends, cotangents = self._at(asked)
         each = np.repeat(cotangents, np.diff([0, *ends]))
         order = self.subject.order_of(self.column)
         outcome = self.subject.run(given, order, "vector", None if (each == 1).all() else each)
-        return np.split(outcome.columns[self.column], ends[:-1])
+        return np.split(kinds_of(outcome.columns[self.column]), ends[:-1])
 
     def _exact(self, asked: Asked) -> list[Exact]:
         given, ends, cotangents = self._at(asked)
@@ -149,7 +149,7 @@ class Prober:
         """Inputs of all that is asked, where each part of them ends, and its cotangent."""
         fmt = self.subject.fmt
         top = infinity_ordinal(fmt)
-        tracks = [self.tracks[i] for i, _ in asked]
+        tracks = [self.tracks[b.profile] for b, _ in asked]
         # What lies beyond the last float is as good as that.
         floats = [from_ordinal(np.clip(ordinals, -top, top), fmt) for _, ordinals in asked]
         blocks = [t.line.at(x, fmt) for t, x in zip(tracks, floats, strict=True)]

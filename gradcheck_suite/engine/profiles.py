@@ -79,8 +79,7 @@ class Profile:
 
     def of(self, key: Key) -> Bools:
         """Which points belong to a class."""
-        belongs: Bools = (self.verdicts.kind == key[0]) & (self.verdicts.reason == key[1])
-        return belongs
+        return self.verdicts.of(key)
 
     def belongs(self, index: int, key: Key) -> bool:
         """Whether a point belongs to a class."""

@@ -31,7 +31,7 @@ FURTHER_ALLOWANCE = 800
 
 _FADING = KINDS.index("inaccurate")
 _ILL_CONDITIONED = REASONS.index("ill-conditioned")
-# The good points that a class may skip and still be one region: an accuracy loss is full of them.
+# An accuracy loss is full of good points.
 _FADING_GAP, _CLEAN_GAP = 8, 1
 # What is found while ends are searched may be of another class yet: it is searched in turn, this often.
 _PASSES = 3
@@ -41,7 +41,7 @@ _JUMP = 2.0
 _COARSE_BITS = 11
 # Ends are checked over this many binades on both sides.
 _REACH_BINADES = 2
-_FRUGAL_REACH = 8
+_FRUGAL_REACH, _FRUGAL_GAP = 8, 64
 
 Evaluate = Callable[[Sequence[tuple[int, Floats]]], Sequence[Verdicts]]
 """Verdicts at floats of several profiles, by index: one call of torch and of the reference for all."""
@@ -93,6 +93,11 @@ class _Span:
         return nan if self.nan else ~nan & (ordinals >= self.lo) & (ordinals <= self.hi)
 
 
+def longest_pause(key: Key) -> int:
+    """The good points between two members of a class that are one region all the same."""
+    return _FADING_GAP if key[0] == _FADING else _CLEAN_GAP
+
+
 def map_regions(
     profiles: Sequence[Profile],
     evaluate: Evaluate,
@@ -113,8 +118,11 @@ def map_regions(
         if not fresh:
             break
         ends = [b for s in fresh for b in (s.below, s.above) if b is not None]
-        reach = _FRUGAL_REACH if frugal else _REACH_BINADES << (profiles[0].fmt.precision - 1)
-        locate(ends, search.ask, reach=reach, ways=1 if frugal else None, foresee=foresee)
+        if frugal:
+            locate(ends, search.ask, reach=_FRUGAL_REACH, ways=1, foresee=foresee, worth_a_guess=_FRUGAL_GAP)
+        else:
+            reach = _REACH_BINADES << (profiles[0].fmt.precision - 1)
+            locate(ends, search.ask, reach=reach, foresee=foresee)
         for span in fresh:
             span.settle()
         spans += fresh
@@ -177,8 +185,7 @@ def _spans(number: int, profile: Profile, covered: Sequence[_Span]) -> Iterator[
                 fresh &= ~span.covers(ordinals, x)
         numbers = ordinals[~np.isnan(x)]
         members = numbers[member[: len(numbers)]]
-        gap = _FADING_GAP if key[0] == _FADING else _CLEAN_GAP
-        for cluster in clusters(x, np.flatnonzero(fresh), fails[order], least_gap=gap):
+        for cluster in clusters(x, np.flatnonzero(fresh), fails[order], least_gap=longest_pause(key)):
             span = _Span(profile=number, key=key, lo=int(ordinals[cluster[0]]), hi=int(ordinals[cluster[-1]]))
             span.nan = bool(np.isnan(x[cluster[0]]))
             if not span.nan and not profile.exhaustive:

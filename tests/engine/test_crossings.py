@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from gradcheck_suite.engine.boundaries import Boundary, Exhausted, locate
-from gradcheck_suite.engine.crossings import Asked, Bracket, by_kind, by_size
+from gradcheck_suite.engine.crossings import Asked, Bracket, by_kind, by_size, kinds_of
 from gradcheck_suite.engine.judge import KINDS, Verdicts
 from gradcheck_suite.engine.probing import Prober
 from gradcheck_suite.engine.profiles import Profile
@@ -31,6 +31,7 @@ from tests.engine.test_regions import Counted, after, nearest, piecewise, scatte
 from tests.engine.toys import bend, run, serious, slope, toy
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 Foresee = Callable[[Sequence[Bracket]], Mapping[Bracket, Bracket]]
 
 _DTYPES = ["float64", "float32"]
@@ -46,8 +47,8 @@ def floats(ordinals: Sequence[int] | npt.NDArray[np.int64], fmt: Format) -> Floa
     return from_ordinal(np.clip(np.asarray(ordinals, dtype=np.int64), -top, top), fmt)
 
 
-def computed_by(rule: Callable[[Floats], Floats], fmt: Format) -> Callable[[Asked], list[Floats]]:
-    return lambda asked: [rule(floats(ordinals, fmt)) for _, ordinals in asked]
+def computed_by(rule: Callable[[Floats], Floats], fmt: Format) -> Callable[[Asked], list[Ints]]:
+    return lambda asked: [kinds_of(rule(floats(ordinals, fmt))) for _, ordinals in asked]
 
 
 @pytest.mark.parametrize("dtype", _DTYPES)
