@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from gradcheck_suite.floats import format_of, from_ordinal, round_to, to_ordinal
+from gradcheck_suite.engine.rows import RowSubject
+from gradcheck_suite.floats import Format, format_of, from_ordinal, round_to, to_ordinal
+from gradcheck_suite.formula.arrays import Reference
 from gradcheck_suite.inputs.pairs import pairs, triplets
 from gradcheck_suite.ops.declare import make_op
 from gradcheck_suite.ops.record import Op, Sample
@@ -65,6 +67,60 @@ def test_an_overflow_has_ends_on_adjacent_floats(dtype: str) -> None:
     assert overflows(float(first[0]))
     assert not overflows(before)
     assert float.fromhex(found.hi) > first[0]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_both_ends_are_guessed_by_the_entry_that_fails(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """0 from where the exact result leaves the normal numbers to where a square underflows. Another entry, rightly,
+    becomes 0 close by, which is no end; few of the floats in between are ever judged."""
+    judged: list[float] = []
+    evaluated = RowSubject.reference
+
+    def counted(self: RowSubject, k: int, cotangent: str = "mixed") -> Reference:
+        judged.append(float(self.samples[k].inputs["input"][0]))
+        return evaluated(self, k, cotangent)
+
+    monkeypatch.setattr(RowSubject, "reference", counted)
+    fmt = format_of(dtype)
+    (found,) = serious(run(sunk(), dtype, "forward"))
+    assert (found.kind, found.lo_exact, found.hi_exact) == ("underflow", True, True)
+    # Half of the smallest number rounds to 0.
+    last = float.fromhex(found.hi or "")
+    assert last**2 <= 2.0 ** (fmt.ulp_exponent_min - 1) < after(last, fmt) ** 2
+    first = float.fromhex(found.lo or "")
+    normal = 8 * fmt.smallest_normal
+    # In binary64 the number before it rounds to it, divided by 8.
+    assert normal in (first, after(first, fmt))
+    assert len(set(judged)) < 70
+
+
+def after(x: float, fmt: Format) -> float:
+    return float(from_ordinal(to_ordinal(np.array([x]), fmt) + 1, fmt)[0])
+
+
+def sunk() -> Op:
+    """An eighth of the first entry by way of its square, and the square of an eighth of the second."""
+    start = Sample(inputs={}, label="both entries", probe="scale")
+
+    def at(scale: float) -> Sample:
+        return dataclasses.replace(start, inputs={"input": np.array([scale, scale])}, at=scale, curve=at)
+
+    def samples(params: Any, fmt: Any, *, budget: str, seed: int) -> Iterator[Sample]:
+        yield at(1.0)
+        yield at(2.0 ** (fmt.emin // 2 - 40))
+
+    def call(x: torch.Tensor) -> torch.Tensor:
+        return torch.stack([(x[0] * x[0]).sqrt() / 8, (x[1] / 8) ** 2])
+
+    return make_op(
+        "sunk",
+        call,
+        lambda m, x: m.stack([x[0] / 8, (x[1] / 8) ** 2]),
+        family="toy",
+        callable_name="sunk",
+        pointwise=False,
+        samples=samples,
+    )
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
