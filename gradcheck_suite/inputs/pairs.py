@@ -104,8 +104,8 @@ def _scales(fmt: Format, n: int, *, full: bool) -> Iterator[Pair]:
     if full:
         sub = fmt.smallest_subnormal
         yield Pair(np.full(n, sub), np.full(n, -sub), "entries of the smallest subnormal", "scale", sub)
-        a, b = _scaled(fmt, fmt.emax - 3, x)[0], _scaled(fmt, fmt.emin + 2, y)[0]
-        yield Pair(a, b, "first vector huge, second tiny", "ratio of scales", 2.0 ** (fmt.emax // 2))
+        curve, at = _apart(fmt, x, y), 2.0 ** (fmt.emax - 3)
+        yield Pair(*curve(at), "first vector huge, second tiny", "reciprocal scales", at, curve)
 
 
 def _scaled(fmt: Format, exponent: int, *vectors: Floats) -> tuple[Floats, ...]:
@@ -118,6 +118,16 @@ def _scaling(fmt: Format, *vectors: Floats) -> Callable[[float], tuple[Floats, .
     def at(scale: float) -> tuple[Floats, ...]:
         with np.errstate(over="ignore"):
             return tuple(np.asarray(round_to(v * scale, fmt)) for v in vectors)
+
+    return at
+
+
+def _apart(fmt: Format, x: Floats, y: Floats) -> Callable[[float], tuple[Floats, Floats]]:
+    """The first vector times any scale, the second by it."""
+
+    def at(scale: float) -> tuple[Floats, Floats]:
+        with np.errstate(over="ignore", divide="ignore"):
+            return np.asarray(round_to(x * scale, fmt)), np.asarray(round_to(y / scale, fmt))
 
     return at
 
@@ -146,7 +156,7 @@ def _mixed(fmt: Format, n: int) -> Iterator[Pair]:
     """Entries of many binades of both signs."""
     span = min(fmt.emax // 2 - 2, 40)
     x = 2.0 ** np.round(np.linspace(-span, span, n)) * np.resize([1.0, -1.0, -1.0], n)
-    yield Pair(x, np.roll(x, 1) * 0.75, "entries of many magnitudes", "ratio", 2.0 ** (2 * span / n))
+    yield Pair(x, np.roll(x, 1) * 0.75, "entries of many magnitudes", "ratio", 2.0 ** (2 * span / (n - 1)))
 
 
 def long_vectors(fmt: Format, n: int) -> Iterator[Pair]:

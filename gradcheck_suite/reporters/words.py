@@ -58,13 +58,13 @@ FAMILIAR: Final = frozenset({
 
 PROBES: Final = {
     "gap": "how far the largest entry of a row stands above the others",
-    "ratio": "each entry of the row is this many times the one before it",
+    "ratio": "the size of each entry is about this many times that of the one before it",
     "scale": "ordinary entries are multiplied by it",
     "level": "the value that the entries of a row share, or cancel around",
     "norm": "the length of the vector as a point in space",
     "gate": "the half of the input that goes through the sigmoid",
     "ulps apart": "how many floats lie between the entries of two nearly equal vectors",
-    "ratio of scales": "how much larger the first vector is than the second",
+    "reciprocal scales": "the first vector is multiplied by it, the second divided",
     "factor": "one vector is this many times the other",
     "masked score": "the score of a key that the mask excludes",
     "mask": "the size of the entries of a mask that is added",

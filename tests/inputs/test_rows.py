@@ -43,6 +43,10 @@ def test_labels_tell_the_truth() -> None:
             assert values.max() - np.sort(values)[-2] == row.at
         if row.label.startswith("equal"):
             assert np.all(values == row.at)
+        if row.probe == "ratio":
+            # Entries are powers of two: of the two ends each may be rounded by half a binade.
+            steps = np.log2(np.abs(values[-1] / values[0])), (len(values) - 1) * np.log2(row.at or 0)
+            assert abs(steps[0] - steps[1]) <= 1
 
 
 def test_a_length_past_float16s_integers() -> None:
