@@ -157,7 +157,9 @@ def _magnitudes(fmt: Format, n: int) -> Iterator[Row]:
     for low, high in ((-8.0, 8.0), (-span / 2, span / 4), (0.0, 6.0)):
         powers = 2.0 ** np.round(np.linspace(low, high, n))
         signs = np.resize([1.0, -1.0, -1.0], n)
-        yield Row(powers * signs, "a geometric sequence of both signs", "ratio", 2.0 ** ((high - low) / (n - 1)))
+        yield Row(
+            powers * signs, "a geometric sequence of both signs", "ratio", 2.0 ** ((high - low) / (n - 1))
+        )
     big = fmt.max / 16
     cancelling = np.resize([big, 1.0, -big], n)
     yield Row(cancelling, "large entries that cancel around small ones", "level", big)
