@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from gradcheck_suite.floats import Format, round_to
 
 Floats = NDArray[np.float64]
+Triple = tuple[Floats, Floats, Floats]
+"""Queries, keys and values."""
 
 _CYCLE: Final = np.array([0.5, -1.25, 2.0, 0.125, -0.75, 1.5, -2.5, 0.875, 3.0, -0.25, 1.0, -1.75, 0.0625])
 
@@ -30,9 +32,7 @@ class Attention:
     probe: str
     at: float
     mask: Any = field(default=None)
-    curve: Callable[[float], tuple[Floats, Floats, Floats]] | None = field(
-        default=None, repr=False, compare=False
-    )
+    curve: Callable[[float], Triple] | None = field(default=None, repr=False, compare=False)
     """Queries, keys and values at another place of the probe."""
 
 
@@ -41,23 +41,29 @@ def attentions(fmt: Format, *, full: bool) -> Iterator[Attention]:
     q, k, v = arrays(3, 4)
     yield Attention(q, k, v, "ordinary entries", "scale", 1.0)
     for scale in (8.0, 64.0) if full else (8.0,):
-        along = lambda at: (_times(q, at, fmt), k, v)  # noqa: E731
-        yield Attention(q * scale, k, v, "scores far apart", "scale", scale, curve=along)
-    high, label = 2.0 ** (fmt.emax // 2), "scores past the largest float"
-    both = lambda at: (_times(q, at, fmt), _times(k, at, fmt), v)  # noqa: E731
-    yield Attention(q * high, k * high, v, label, "scale", high, curve=both)
+        yield _along(lambda at: (_times(q, at, fmt), k, v), scale, "scores far apart", "scale")
+
+    def both(at: float) -> Triple:
+        return _times(q, at, fmt), _times(k, at, fmt), v
+
+    yield _along(both, 2.0 ** (fmt.emax // 2), "scores past the largest float", "scale")
     if not full:
         return
     yield Attention(q[:1], k[:1], v[:1], "one key", "keys", 1.0)
     yield Attention(q, np.resize(k[:1], (4, 4)), v, "equal keys", "equal keys", 4.0)
-    low = 2.0 ** (fmt.emin // 2 - 2)
-    yield Attention(q * low, k * low, v, "scores below the smallest normal", "scale", low)
-    yield Attention(q, k, np.full((4, 3), fmt.max), "values of the largest float", "value", fmt.max)
+    yield _along(both, 2.0 ** (fmt.emin // 2 - 2), "scores below the smallest normal", "scale")
+    yield _along(lambda at: (q, k, np.full((4, 3), at)), fmt.max, "values of the largest float", "value")
+    alike, ones = np.resize(k[:1], (4, 4)), np.ones(3)
     big = 2.0 ** (fmt.precision + 2)
-    sides = np.array([big, 1.0, -big, 1.0])[:, np.newaxis] * np.ones(3)
-    yield Attention(q, np.resize(k[:1], (4, 4)), sides, "values that cancel", "value", big)
-    huge = np.asarray(round_to(v * 2.0 ** (fmt.emax - 3), fmt))
-    yield Attention(q, k, huge, "huge values", "value", 2.0 ** (fmt.emax - 3))
+    yield _along(lambda at: (q, alike, np.outer([at, 1, -at, 1], ones)), big, "values that cancel", "value")
+    yield _along(lambda at: (q, k, _times(v, at, fmt)), 2.0 ** (fmt.emax - 3), "huge values", "value")
+
+
+def _along(
+    curve: Callable[[float], Triple], at: float, label: str, probe: str, mask: Any = None
+) -> Attention:
+    """What stands at a place of a curve."""
+    return Attention(*curve(at), label, probe, at, mask, curve)
 
 
 def _times(x: Floats, scale: float, fmt: Format) -> Floats:
@@ -81,10 +87,11 @@ def masked(fmt: Format) -> Iterator[Attention]:
     none = np.eye(3, 4, dtype=bool)
     none[1] = False
     yield Attention(q, k, v, "a row with every key masked", "masked keys", 4.0, none)
-    huge = k.copy()
-    huge[2] = fmt.max / 2
     label = "a masked key with scores past the largest float"
-    yield Attention(q, huge, v, label, "masked score", fmt.max / 2, some[:2])
+    yield _along(
+        lambda at: (q, np.stack([k[0], k[1], np.full(4, at), k[3]]), v),
+        fmt.max / 2, label, "masked score", some[:2],
+    )  # fmt: skip
 
 
 def biased(fmt: Format) -> Iterator[Attention]:
