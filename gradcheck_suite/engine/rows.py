@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from gradcheck_suite.engine import against, rowcalls
 from gradcheck_suite.engine.judge import Verdicts, judge
-from gradcheck_suite.engine.paths import LAYOUTS
+from gradcheck_suite.engine.paths import LAYOUTS, highest_order
 from gradcheck_suite.engine.products import below_the_range
 from gradcheck_suite.engine.quantities import order_of
 from gradcheck_suite.engine.refusals import Raised, renewed
@@ -95,11 +95,14 @@ class _Column:
             tie=np.zeros(len(lower), dtype=bool),
         )
 
-    def put(self, where: Ints, found: TieVerdict, column: str) -> None:
-        """Set the entries of a sample at a tie to the nearest elements of its set."""
+    def put(self, where: Ints, found: TieVerdict, column: str, *, defined: bool) -> None:
+        """Set the entries of a sample at a tie to the nearest elements of its set; `defined` says that its values
+        all are.
+        """
         self.lower = self.lower.put(where, found.nearest[column])
         self.tie[where] = found.member[column]
-        self.undefined[where] |= found.undefined[column]
+        # At the tie itself a formula may divide by 0, as a norm of zeros does: its limits are the gradients.
+        self.undefined[where] = found.undefined[column] | (self.undefined[where] & (not defined))
         self.open[where] = found.open[column]
 
 
@@ -277,9 +280,7 @@ class RowSubject:
             self.variant,
             self.samples[k],
             dtype=self.dtype,
-            order=0
-            if path == "out"
-            else min(self.order if cotangent == "mixed" else 1, self.samples[k].order),
+            order=min(self.order if cotangent == "mixed" else 1, self.samples[k].order, highest_order(path)),
             cotangent=self.pattern(cotangent),
             direction=cotangents.direction,
             path=path,
@@ -335,7 +336,8 @@ class RowSubject:
         for (k, _), ref in zip(parts, refs, strict=True):
             if ref.tie and column != "value":
                 ties[k] = self.tie_verdict(column, path, cotangent, k)
-                exact.put(np.flatnonzero(owner == k), ties[k], column)
+                defined = not ref.undefined["value"].any()
+                exact.put(np.flatnonzero(owner == k), ties[k], column, defined=defined)
         limit = self._limit(column, cotangent, owner, exact.lower, exact.undefined | exact.open | exact.tie)
         verdicts = judge(
             computed,

@@ -304,10 +304,11 @@ def _explore(hull: _Hull, fmt: Format, got: Floats, max_ulp: float) -> bool:
     noise = np.random.RandomState(3).uniform(-1.0, 1.0, size) * 2.0**-8
     for _ in range(_MOST_QUERIES if size <= _LARGE else _MOST_OF_LARGE):
         untouched = ~hull.varies()
-        odd = _off(hull, hull.vertices[0], fmt, got, max_ulp)[:size] & untouched[:size]
+        odd = (_off(hull, hull.vertices[0], fmt, got, max_ulp) & untouched)[:size]
         if not odd.any():
             return True
-        hull.add(odd * hull.curvature + noise)
+        # The way the gradient has to go: the two sides of a difference would keep it, if both rose.
+        hull.add(odd * -np.sign(_differences(hull, hull.vertices[0], got)[:size]) + noise)
         if not (untouched & hull.varies()).any():
             return True
     return False
@@ -322,11 +323,16 @@ def _apart(hull: _Hull, got: Floats) -> Bools:
 
 def _off(hull: _Hull, vertex: Objects, fmt: Format, got: Floats, max_ulp: float) -> Bools:
     """The finite entries where the computed gradient is not this one."""
-    with ARB.precision(hull.precision):
-        gaps = np.array([float((b - arb(g)).mid()) for b, g in zip(vertex, np.nan_to_num(got), strict=True)])
     everywhere = np.ones(len(got), dtype=bool)
-    off: Bools = np.isfinite(got) & (np.abs(gaps) > _tolerance(hull, fmt, everywhere, max_ulp))
+    gaps = np.abs(_differences(hull, vertex, got))
+    off: Bools = np.isfinite(got) & (gaps > _tolerance(hull, fmt, everywhere, max_ulp))
     return off
+
+
+def _differences(hull: _Hull, vertex: Objects, got: Floats) -> Floats:
+    """A gradient nearby minus the computed one, NaN of which counts as 0."""
+    with ARB.precision(hull.precision):
+        return np.array([float((b - arb(g)).mid()) for b, g in zip(vertex, np.nan_to_num(got), strict=True)])
 
 
 def _exchanged(hull: _Hull, k: int, got: Floats, misses: Bools) -> Floats | None:

@@ -103,6 +103,35 @@ def test_the_ball_of_a_norm_at_zero() -> None:
     assert judged(lambda m, x: m.norm(x, 2.0), [0.0, 0.0, 0.0], [0.9, 0.9, 0.0]) == "outside"
 
 
+def test_the_norm_of_zeros_is_judged_in_a_run() -> None:
+    """At 0 itself the formula divides 0 by 0, as do kernels without a special case."""
+    right = planted(
+        lambda x: x * 0, lambda x, g: x * 0, lambda m, x: m.norm(x, keepdims=True), [[0.0], [0.0]]
+    )
+    assert serious(run(right, "float32", "backward")) == []
+    for wrong, kind in ((lambda x, g: x * torch.nan, "nan"), (lambda x, g: x + 1.5, "tie")):
+        op = planted(lambda x: x * 0, wrong, lambda m, x: m.norm(x, keepdims=True), [[0.0], [0.0]])
+        assert {f.kind for f in serious(run(op, "float32", "backward"))} == {kind}
+
+
+def test_where_the_value_is_no_number_its_gradient_is_none_either() -> None:
+    """0/0 beside the tie of a maximum."""
+    op = planted(
+        lambda x: x / x.abs() + x.amax(), lambda x, g: x + 7, lambda m, x: m.max(x) + x / x, [[0.0, 0.0]]
+    )
+    assert serious(run(op, "float32", "backward")) == []
+
+
+def test_an_even_share_of_differences_that_tie() -> None:
+    """What one side of a difference gains, the other loses: raised together they gain nothing."""
+    turns = np.resize([1.0, -1.0, 1.0], 7)
+    x = np.concatenate([np.arange(7.0) + turns, np.arange(7.0)])
+    got = np.concatenate([turns, -turns]) / 7
+    formula = lambda m, x: m.max(m.abs(x[:7] - x[7:]))  # noqa: E731
+    assert judged(formula, x, got) == "inside"
+    assert judged(formula, x, 2 * got) == "outside"
+
+
 def test_where_gradients_grow_nothing_is_judged() -> None:
     assert judged(lambda m, x: m.sqrt(m.abs(x)), [0.0], [123.0]) == "undefined"
 
