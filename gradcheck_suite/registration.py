@@ -15,6 +15,7 @@ from gradcheck_suite.floats import FORMATS
 from gradcheck_suite.ops import custom, mistakes
 from gradcheck_suite.ops.record import Op
 from gradcheck_suite.ops.reduced import samples_of
+from gradcheck_suite.ops.several import with_several
 from gradcheck_suite.options import DIRECTIONS, HALF_AN_ULP, USUAL_DIRECTIONS
 
 if TYPE_CHECKING:
@@ -248,6 +249,8 @@ def _borrowed(stated: _Stated, model: Op) -> Op:
     if "samples" in stated.options:
         samples = stated.options["samples"]
         fields["samples"] = custom.naming(stated.name, samples, model.inputs, model.extras)
+    elif model.samples is not None and not model.pointwise:
+        fields["samples"] = with_several(model.samples)
     return dataclasses.replace(
         model,
         call=_passing(custom.fitting(stated.call(model.inputs)), frozenset(stated.params)),

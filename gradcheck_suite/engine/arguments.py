@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from textwrap import indent
 from typing import Any
 
 import numpy as np
@@ -137,15 +138,17 @@ def reproducer(
     lines = ["import torch", *import_lines(op), ""]
     for name, value in sample.inputs.items():
         made = _laid_out(value, dtype, path)
-        grad = "" if direction == "forward" else ".requires_grad_()"
-        lines.append(f"{name} = {made}{grad}")
-    lines.append(_call(op, variant, sample, dtype, path))
+        recorded = direction != "forward" and (path != "frozen" or name == wrt)
+        lines.append(f"{name} = {made}{'.requires_grad_()' if recorded else ''}")
+    call = _call(op, variant, sample, dtype, path)
+    lines.append(f"with torch.no_grad():\n{indent(call, '    ')}" if path == "inference" else call)
     if outputs > 1:
         lines.append("y = torch.cat([t.reshape(-1) for t in y])")
     shown = "y"
     if direction != "forward":
         seed = _seed(cotangent, dtype, path) if op.custom else tensor_code(cotangent, dtype)
-        shown = _gradient_lines(lines, list(sample.inputs), direction, wrt, seed, tangents, dtype)
+        names = [n for n in sample.inputs if path != "frozen" or n == wrt]
+        shown = _gradient_lines(lines, names, direction, wrt, seed, tangents, dtype)
     place = f"[{', '.join(map(str, index))}]" if index else ""
     lines += [
         f"got = {shown}{place}.item()",

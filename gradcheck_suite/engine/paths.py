@@ -64,6 +64,14 @@ of its own; cotangents that differ; one input that alone needs a gradient; and i
 LONG: Final = 2**17 + TAIL
 """Elements of a long vector: beyond the grain of parallel loops, and beyond 16-bit indices."""
 
+OWN_OF_ROWS: Final = ("inference", "frozen")
+"""Those of them that ops whose entries depend on each other are tried on; samples are shapes of many kinds anyway."""
+
+_HIGHEST: Final = {"out": 0, "inference": 0, "frozen": 1}
+"""The highest derivative on a path: autograd does not go through results that are written elsewhere, and a second one
+is along a direction of all inputs.
+"""
+
 _SHAPES: Final = ("matrix", "scalar")
 
 OPTIONAL: Final = (*TRANSFORMS, *_SHAPES, "channels_last")
@@ -83,8 +91,13 @@ def expanded(op: Op, paths: Sequence[str]) -> list[str]:
     named: list[str] = []
     for path in wanted:
         named += [TWIN + qualified_name(twin) for twin in op.twins] if path == "twins" else [path]
-    own = OWN if op.custom and op.pointwise and set(USUAL_PATHS) <= set(wanted) else ()
+    own = (OWN if op.pointwise else OWN_OF_ROWS) if op.custom and set(USUAL_PATHS) <= set(wanted) else ()
     return [path for path in dict.fromkeys([*named, *own]) if path != "vector"]
+
+
+def highest_order(path: str) -> int:
+    """The highest derivative of a whole call that a path gives."""
+    return _HIGHEST.get(path, 2)
 
 
 def shown(path: str) -> str:

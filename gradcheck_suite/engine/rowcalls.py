@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -49,23 +50,28 @@ def call_sample(
     Raises Unsupported or Raised.
     """
     make = _maker(dtype, device, path)
-    leaves = {n: make(x).requires_grad_(order > 0) for n, x in sample.inputs.items()}
+    tensors = {n: make(x) for n, x in sample.inputs.items()}
     extra = {n: argument(x, make, device) for n, x in sample.extra.items()}
-    form = form_of(op, path)
-    options = {n: v for n, v in variant.items() if n not in leaves and n not in extra}
+    options = {n: v for n, v in variant.items() if n not in tensors and n not in extra}
+    form = partial(form_of(op, path), **extra, **options)
+    # torch's own backwards are not tried with further layouts of the cotangent.
+    lay = _lay(path) if op.custom else _as_it_is
     with refusals(dtype, op.reals(variant)):
-        found = form(*leaves.values(), **extra, **options)
-        outputs = _tensors(found)
-        columns = {"value": outputs}
-        if order:
-            # torch's own backwards are not tried with further layouts of the cotangent.
-            lay = _lay(path) if op.custom else _as_it_is
-            columns |= _derivatives(outputs, leaves, cotangent, direction, order, lay)
+        columns: dict[str, list[torch.Tensor]] = {}
+        for wrt in [(n,) for n in tensors] if path == "frozen" and order else [tuple(tensors)]:
+            given = {n: t.detach().requires_grad_(order > 0 and n in wrt) for n, t in tensors.items()}
+            with torch.set_grad_enabled(path != "inference"):
+                columns["value"] = _tensors(form(*given.values()))
+            if order:
+                leaves = {n: given[n] for n in wrt}
+                columns |= _derivatives(
+                    columns["value"], leaves, cotangent, direction, order, lay, alone=path == "frozen"
+                )
         return Called(
             columns={n: _flat(parts) for n, parts in columns.items()},
             dtypes={n: str(parts[0].dtype).removeprefix("torch.") for n, parts in columns.items()},
-            shapes=tuple(tuple(t.shape) for t in outputs),
-            changed=changed(leaves, sample.inputs) if op.custom else (),
+            shapes=tuple(tuple(t.shape) for t in columns["value"]),
+            changed=changed(tensors, sample.inputs) if op.custom else (),
         )
 
 
@@ -118,8 +124,14 @@ def _derivatives(
     direction: Pattern,
     order: int,
     lay: Callable[[torch.Tensor], torch.Tensor],
+    *,
+    alone: bool = False,
 ) -> dict[str, list[torch.Tensor]]:
+    """Gradients with respect to some inputs, which need one `alone`."""
     differentiable = [t for t in outputs if t.requires_grad]
+    if not differentiable and alone:
+        # It may depend on the others.
+        return {f"d:{n}": [torch.zeros_like(x)] for n, x in leaves.items()}
     if not differentiable:
         raise Raised("the result does not depend on its inputs for autograd: it has no grad_fn")
     numbers = cotangent(sum(t.numel() for t in outputs))

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from gradcheck_suite.engine.calls import Raised, Unsupported
 from gradcheck_suite.engine.cases import sample_name
 from gradcheck_suite.engine.findings import distinct
-from gradcheck_suite.engine.paths import ONE_BY_ONE, TRANSFORMS, expanded
-from gradcheck_suite.engine.quantities import Quantity, statistics, verdict_on
+from gradcheck_suite.engine.paths import ONE_BY_ONE, TRANSFORMS, expanded, highest_order
+from gradcheck_suite.engine.quantities import Quantity, order_of, statistics, verdict_on
 from gradcheck_suite.engine.regions import Region
 from gradcheck_suite.engine.rowcurves import row_curve
 from gradcheck_suite.engine.rowfindings import RowGroup, grouped, numbers
@@ -135,8 +135,7 @@ class RowRunner:
 
     def _path_findings(self, main: RowJudged, path: str) -> list[Finding]:
         """What only another path shows, such as tensors without contiguous dimensions."""
-        if path == "out" and self.column != "value":
-            # Autograd does not go through results that are written elsewhere.
+        if order_of(self.column) > highest_order(path):
             return []
         try:
             raised = self._raises(map(int, self.subject.on_path(path)), path)

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 import gradcheck_suite
 from gradcheck_suite.errors import UsageError
 from gradcheck_suite.samples import Sample, rows, shaped
+from tests.engine.test_reproducers import check as check_reproducer
 
 Change = Callable[[torch.Tensor], torch.Tensor]
 
@@ -115,6 +116,87 @@ def test_an_op_of_single_rows_is_left_alone() -> None:
     check(
         lambda x: torch.dot(x.double(), x.double()).to(x.dtype), lambda m, x: m.sum(x * x), rows(dim=-1)
     ).assert_ok()
+
+
+Fault = Callable[[torch.Tensor], bool]
+FAULTS: dict[str, tuple[str, dict[str, Any], Callable[..., torch.Tensor], Fault]] = {
+    "rows": ("softmax", {"dim": -1}, lambda x: torch.softmax(x, -1), lambda x: x.ndim > 1),
+    "many rows": ("softmax", {"dim": -1}, lambda x: torch.softmax(x, -1), lambda x: x.shape[:-1].numel() > 4),
+    "images": ("logsumexp", {"dim": -1}, lambda x: torch.logsumexp(x, -1), lambda x: x.ndim == 3),
+    "batch": ("normalize", {}, F.normalize, lambda x: len(x) > 1),
+    "pairs": ("cosine_similarity", {}, F.cosine_similarity, lambda x: len(x) > 2),
+    "classes": (
+        "cross_entropy",
+        {},
+        lambda input, target: F.cross_entropy(input, target),
+        lambda x: x.ndim == 2 and x.shape[1] > 32,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_an_op_like_torchs_is_tried_on_more_shapes_than_torch(name: str) -> None:
+    like, params, right, wrong = FAULTS[name]
+    options: Any = {
+        "like": like,
+        "variants": [{}],
+        "directions": ["forward"],
+        "dtypes": ["float32"],
+        **params,
+    }
+
+    def times(factor: float) -> Callable[..., torch.Tensor]:
+        def fn(x: torch.Tensor, *rest: torch.Tensor, **labels: torch.Tensor) -> torch.Tensor:
+            y = right(x.double(), *(t.double() for t in rest), **labels)
+            return (y * (factor if wrong(x) else 1)).to(x.dtype)
+
+        return fn
+
+    gradcheck_suite.check(times(1), name="op", **options).assert_ok()
+    assert "inaccurate" in {f.kind for f in gradcheck_suite.check(times(1.01), name="op", **options).failing}
+
+
+def test_the_largest_of_all_rows_is_not_that_of_each() -> None:
+    def by_all(x: torch.Tensor) -> torch.Tensor:
+        e = torch.exp(x - x.amax())
+        return e / e.sum(-1, keepdim=True)
+
+    found = gradcheck_suite.check(by_all, name="op", like="softmax", dim=-1, dtypes=["float32"])
+    assert "nan" in {f.kind for f in found.failing}
+
+
+def test_an_op_like_torchs_that_takes_single_rows_is_left_alone() -> None:
+    def of_a_row(x: torch.Tensor) -> torch.Tensor:
+        assert x.ndim == 1
+        return torch.softmax(x.double(), -1).to(x.dtype)
+
+    options: Any = {"dtypes": ["float32"], "directions": ["forward"]}
+    gradcheck_suite.check(of_a_row, name="op", like="softmax", dim=-1, **options).assert_ok()
+
+
+PAIR = shaped({"a": (2, 3), "b": (2, 3)})
+
+
+def recorded_only(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return (a * b).sum(-1) * (1 if torch.is_grad_enabled() and a.requires_grad else 3)
+
+
+def unless_alone(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return (a * b).sum(-1) if a.requires_grad else (a * b.detach()).sum(-1) + 0 * b.sum()
+
+
+@pytest.mark.parametrize(("fn", "path"), [(recorded_only, "inference"), (unless_alone, "frozen")])
+def test_rows_without_autograd_and_with_one_input_that_alone_needs_a_gradient(fn: Any, path: str) -> None:
+    found = check(fn, lambda m, a, b: m.sum(a * b, -1), PAIR).failing
+    assert path in {f.path for f in found}
+    for finding in found:
+        if finding.path == path:
+            check_reproducer(finding)
+
+
+def test_an_input_whose_gradient_stops_is_no_fault() -> None:
+    formula = lambda m, a, b: m.sum(a * m.stop(b), -1)  # noqa: E731
+    check(lambda a, b: (a.double() * b.detach().double()).sum(-1).to(a.dtype), formula, PAIR).assert_ok()
 
 
 def in_double(fn: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
