@@ -27,8 +27,11 @@ _SEARCHED_LINES = 3
 
 
 _SCREENED_LINES = 12
-_SCREENED = (2**14, 256)
+_SCREENED = (2**15, 256)
 """Floats of each middle binade that an op of one, or of several inputs is asked at."""
+
+_SCREENED_ELSEWHERE = (2**18, 2**12)
+"""Floats of all other binades together, of both signs."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -81,7 +84,8 @@ def _screen(prober: Prober, source: Source) -> None:
     subject, fmt = prober.subject, prober.subject.fmt
     lines = [line for line in source.judged.lines if not line.scattered and line.follower is None]
     lines = lines[:_SCREENED_LINES]
-    x = grid(fmt, _SCREENED[len(lines) > 1])
+    several = len(lines) > 1
+    x = grid(fmt, _SCREENED[several], max(_SCREENED_ELSEWHERE[several] // (4 * fmt.emax), 8))
     blocks = [line.at(x, fmt) for line in lines]
     inside = [np.flatnonzero(subject.inside(block)) for block in blocks]
     parts = [{n: v[i] for n, v in block.items()} for block, i in zip(blocks, inside, strict=True)]

@@ -126,6 +126,31 @@ def test_a_narrow_interval_on_which_the_gradient_is_wrong(ends: tuple[float, flo
     assert all(ends[0] < lo <= hi < ends[1] for lo, hi in spans)
 
 
+@pytest.mark.parametrize(("start", "floats"), [(2.703, 300), (0.3712, 1000), (-5.21, 2000), (17.3, 20000)])
+def test_a_few_hundred_floats_at_which_the_gradient_is_wrong_by_a_few_units(
+    start: float, floats: int
+) -> None:
+    first = torch.tensor(start).view(torch.int32)
+
+    def backward(x: Tensor, g: Tensor) -> Tensor:
+        place = x.contiguous().view(torch.int32).reshape(x.shape) - first
+        good = half_slope(x, g)
+        return torch.where((place >= 0) & (place < floats), good * (1 + 2.0**-20), good)
+
+    found = accused(lambda x: half(x, backward), half_formula, directions=["backward"])
+    assert {f.kind for f in found} == {"inaccurate"}
+
+
+@pytest.mark.parametrize("x", [0.1, 3.7, 42.0])
+def test_a_number_that_people_write_at_which_the_gradient_is_wrong(x: float) -> None:
+    def backward(inputs: Tensor, g: Tensor) -> Tensor:
+        good = half_slope(inputs, g)
+        return torch.where(inputs == torch.tensor(x), 2 * good, good)
+
+    found = accused(lambda x: half(x, backward), half_formula, directions=["backward"])
+    assert torch.tensor(x).item() in {float.fromhex(str(f.lo)) for f in found}
+
+
 def test_a_narrow_interval_of_another_input() -> None:
     class Product(torch.autograd.Function):
         @staticmethod

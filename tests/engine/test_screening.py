@@ -24,9 +24,28 @@ def test_a_grid_rises_through_all_normal_binades_of_the_format(dtype: str) -> No
 def test_a_single_wrong_value_is_the_gravest_suspect() -> None:
     x = grid(FMT, 256)
     y = x / 2
-    place = int(np.searchsorted(x, 0.7))
+    place = int(np.searchsorted(x, 0.7123))
     y[place] *= 1 + 2.0**-18
     assert suspects(x, y, FMT)[0] == place
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("floats", [1, 2, 5, 40])
+def test_a_step_of_a_few_units_stands_out_of_a_rounded_curve(dtype: str, floats: int) -> None:
+    """In binary64 the curve itself leaves a line through neighbours by 10^5 times as much."""
+    fmt = format_of(dtype)
+    x = grid(fmt, 2**15)
+    y = np.tanh(x)
+    at = int(np.searchsorted(x, 0.613))
+    y[at : at + floats] *= 1 + 24 * fmt.unit_roundoff
+    found = suspects(x, round_to(y, fmt), fmt)
+    assert at in found
+    assert at + floats - 1 in found
+
+
+def test_a_grid_holds_the_numbers_that_people_write() -> None:
+    written = round_to([0.1, 0.5, 2.5, 37.0, 0.044, -20.0, 1000.0], FMT)
+    assert np.isin(written, grid(FMT, 64)).all()
 
 
 def test_where_a_curve_ceases_to_be_finite() -> None:
