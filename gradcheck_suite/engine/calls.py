@@ -145,7 +145,8 @@ def _filled(x: Floats, path: str) -> Floats:
     if path in ("single", "scalar"):
         return x
     if path == "long":
-        return np.resize(np.roll(x, len(x) // 3), max(paths.LONG, 3 * len(x)))
+        # Never a whole number of blocks: the last ones are a tail.
+        return np.resize(np.roll(x, len(x) // 3), max(paths.LONG, 3 * len(x) + paths.TAIL))
     if path == "tail":
         return np.concatenate([np.resize(x, paths.BLOCK), x])
     if path == "compile":

@@ -23,6 +23,9 @@ _KIND = {name: code for code, name in enumerate(KINDS)}
 _SEVERITY = {name: code for code, name in enumerate(SEVERITIES)}
 _REASON = {name: code for code, name in enumerate(REASONS)}
 
+# 2^(emax + 2) and more is no rounding of the largest number.
+_PAST = 2
+
 # Failures by which a subnormal number comes out as another or as 0.
 _BELOW = [_KIND[name] for name in ("underflow", "sign", "inaccurate")]
 
@@ -138,6 +141,11 @@ def judge(
     with np.errstate(invalid="ignore"):
         fails = error - bound > max_ulp
         undecided = (error > max_ulp) & ~fails & (bound > 2.0**-16)
+    hidden = _hides(computed, nearest, fmt) & ~(fails | skip | unsure | tie)
+    if hidden.any():
+        fails |= hidden
+        undecided &= ~hidden
+        error = np.where(hidden, np.inf, error)
     if fails.any():
         proper = tie & (round_exact(lower, fmt) != round_exact(upper, fmt)) if tie.any() else none
         rounded = round_exact(nearest, fmt)
@@ -197,6 +205,14 @@ def _distance(
     where = np.flatnonzero(second)
     nearest = lower.put(where, upper[where]) if len(where) else lower
     return np.where(tie & inside, 0.0, error), bound, nearest
+
+
+def _hides(computed: Floats, exact: Exact, fmt: Format) -> Bools:
+    """Finite numbers where the exact one lies past all of the format: the largest is one unit away from infinity as it
+    is measured, but says that nothing is infinite.
+    """
+    beyond = np.isinf(exact.hi) | ((exact.exp > fmt.emax + _PAST) & (exact.rad < 0.25))
+    return np.asarray(np.isfinite(computed) & beyond & (exact.hi != 0))
 
 
 def _kinds(computed: Floats, rounded: Floats, tie: Bools) -> Codes:

@@ -414,12 +414,13 @@ class Subject:
         The huge one is half-way to overflow in the exponent: at the very end any order of multiplication overflows
         somewhere, which says more about the cotangent than about the op. A kernel of one's own may hold a cotangent
         in a narrower dtype: there the negative one has bits in both halves of its significand, and so little beyond
-        1 that no error in ULP grows with it.
+        1 that no error in ULP grows with it.  It may also take small ones for nothing: a mean over many entries
+        hands such down.
         """
         scale = 2.0**15 if self.dtype == "float16" else 2.0**16
         bits = 2.0 ** -(self.fmt.precision // 2) + 2.0 ** (1 - self.fmt.precision)
-        negative = -1.0 - bits if self.op.custom else -1.0
-        wanted = [negative, 0.0, scale, 2.0 ** (self.fmt.emax // 2), 4 * self.fmt.smallest_subnormal]
+        negative, small = (-1.0 - bits, [2.0 ** -(self.fmt.emax // 4)]) if self.op.custom else (-1.0, [])
+        wanted = [negative, 0.0, scale, 2.0 ** (self.fmt.emax // 2), 4 * self.fmt.smallest_subnormal, *small]
         return list(dict.fromkeys(wanted))
 
     def judged_cotangent(self, column: str, cotangent: float) -> Judged:

@@ -7,7 +7,7 @@ import functools
 import inspect
 import itertools
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -93,7 +93,8 @@ def fitting(fn: Call) -> Call:
     several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     kinds = {p.kind for p in parameters}
     if inspect.Parameter.VAR_POSITIONAL in kinds:
-        return fn
+        # As `apply` of a torch.autograd.Function, which takes no keyword.
+        return _by_position(fn, by_name)
     # A function that takes any keywords still needs those positions filled that have no default.
     needed = inspect.Parameter.VAR_KEYWORD in kinds
     positional = [
@@ -111,6 +112,16 @@ def fitting(fn: Call) -> Call:
         named = dict(zip(free, strange, strict=False))
         moved = {new: rest.pop(old) for new, old in named.items()}
         return fn(*tensors, **moved, **rest)
+
+    return call
+
+
+def _by_position(fn: Call, by_name: Set[str]) -> Call:
+    """`fn` called with those tensors by position that it has no name for."""
+
+    def call(*tensors: Any, **rest: Any) -> Any:
+        strange = [n for n, v in rest.items() if n not in by_name and isinstance(v, torch.Tensor)]
+        return fn(*tensors, *(rest.pop(n) for n in strange), **rest)
 
     return call
 

@@ -91,6 +91,49 @@ def test_a_cotangent_that_loses_its_last_bits(dtype: str) -> None:
     assert "inaccurate" in {f.kind for f in found}
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
+def test_a_cotangent_that_is_taken_for_zero(dtype: str) -> None:
+    found = accused(
+        lambda x: half(x, lambda x, g: half_slope(x, torch.where(g.abs() < 1e-8, g * 0, g))),
+        half_formula,
+        dtypes=[dtype],
+    )
+    assert "underflow" in {f.kind for f in found}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_last_elements_of_a_long_vector(dtype: str) -> None:
+    def forward(x: Tensor) -> Tensor:
+        y = half(x).reshape(-1).clone()
+        y[len(y) // 1024 * 1024 :] = 0
+        return y.reshape(x.shape) if x.numel() > 1024 else half(x)
+
+    found = accused(forward, half_formula, dtypes=[dtype], directions=["forward"])
+    assert "long" in {f.path for f in found}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
+def test_an_infinity_that_becomes_the_largest_number(dtype: str) -> None:
+    largest = torch.finfo(getattr(torch, dtype)).max
+    found = accused(
+        lambda x: half(x).clamp(-largest, largest), half_formula, dtypes=[dtype], directions=["forward"]
+    )
+    assert {(f.kind, f.lo) for f in found} == {("masked", "inf"), ("masked", "-inf")}
+
+
+def test_a_value_far_beyond_the_format_that_is_cut_off() -> None:
+    largest = torch.finfo(torch.float32).max
+    found = accused(
+        lambda x: torch.exp(x.double()).clamp(max=largest).float(),
+        lambda m, x: m.exp(x),
+        directions=["forward"],
+    )
+    (finding,) = found
+    assert finding.kind == "masked"
+    assert finding.lo_exact
+    assert 88.7 < float.fromhex(str(finding.lo)) < 89.5
+
+
 def test_a_kink_that_nobody_stated() -> None:
     """The subdifferential at 20.5 is [1, 2]; between 20.5 and its neighbours lies no other sample."""
 

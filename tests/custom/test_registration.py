@@ -177,6 +177,23 @@ def test_tensors_by_position_and_labels_by_another_name() -> None:
     assert len(serious(judged("mine", swapped, **options))) > len(found)
 
 
+def test_a_function_that_takes_tensors_by_position_only() -> None:
+    class Fused(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: torch.Tensor, sign: torch.Tensor) -> torch.Tensor:
+            ctx.save_for_backward(x, sign)
+            return F.soft_margin_loss(x, sign, reduction="none")
+
+        @staticmethod
+        def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None]:
+            x, sign = ctx.saved_tensors
+            return -grads[0] * sign * torch.sigmoid(-sign * x), None
+
+    found = judged("mine", Fused.apply, like="soft_margin_loss", reduction="none")
+    assert all(r.points for r in found)
+    assert not [f for f in serious(found) if f.kind == "raises"]
+
+
 def test_several_tensors_with_a_gradient_each() -> None:
     def formula(m: Any, a: Any, b: Any) -> Any:
         return a - b
