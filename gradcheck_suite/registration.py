@@ -201,6 +201,9 @@ class _Stated:
         inplace = None if isinstance(self.inplace, bool) else self.inplace
         partners = self.options.get("partners")
         stated = {} if partners is None else {"partners": mistakes.partners_of(self.name, partners, tensors)}
+        if "documented" in self.options:
+            # Somebody else's deviation has a form of its own, if any.
+            stated["documented_form"] = None
         return {
             "name": self.name,
             "callable_name": custom.name_of(self.fn),

@@ -23,6 +23,7 @@ from gradcheck_suite.engine.joint import outside_jointly
 from gradcheck_suite.engine.judge import Verdicts, judge
 from gradcheck_suite.engine.kinks import with_kinks
 from gradcheck_suite.engine.products import below_the_range, unsuited
+from gradcheck_suite.engine.quantities import order_of
 from gradcheck_suite.engine.refusals import renewed
 from gradcheck_suite.floats import Exact, Format, format_of
 from gradcheck_suite.formula.arithmetic import uncertified
@@ -316,7 +317,8 @@ class Subject:
         cotangent: float,
     ) -> Verdicts:
         if self.op.documented is not None:
-            verdicts = verdicts.with_reason(self._documented(inputs), "documented")
+            holds = self._as_documented(inputs, computed, verdicts, column, cotangent)
+            verdicts = verdicts.with_reason(holds, "documented")
         finite = np.logical_and.reduce([np.isfinite(x) for x in inputs.values()])
         where = np.flatnonzero((verdicts.kind > 0) & (verdicts.severity < 4) & finite)
         if not len(where):
@@ -337,6 +339,39 @@ class Subject:
         """A column of which the real parameters can be moved, as the second ruler takes it."""
         formula = bind(self.op.formula, self.params, {}, (*self.op.extras, *self.reals))
         return Column(formula=formula, reals=self.reals, name=column, fmt=self.fmt, scale=cotangent)
+
+    def _as_documented(
+        self,
+        inputs: Mapping[str, Floats],
+        computed: Floats,
+        verdicts: Verdicts,
+        column: str,
+        cotangent: float,
+    ) -> npt.NDArray[np.bool_]:
+        """Where what fails deviates as the documentation states; where it states a form, what is computed must be
+        that.
+        """
+        holds = self._documented(inputs)
+        where = np.flatnonzero(holds & (verdicts.kind > 0))
+        other = self._documented_subject if len(where) else None
+        if other is not None:
+            given = {n: x[where] for n, x in inputs.items()}
+            points = other.exact(given, order_of(column))
+            found = other.judge_column(given, computed[where], points, column, cotangent=cotangent)
+            holds[where] = found.verdicts.mild
+        return holds
+
+    @cached_property
+    def _documented_subject(self) -> Subject | None:
+        """The op defined as its documentation has it where that deviates."""
+        if self.op.documented_form is None:
+            return None
+        op = replace(
+            self.op, formula=self.op.documented_form, documented=None, documented_form=None, against=None
+        )
+        other = Subject(op, self.variant, self.dtype, self.order, self.settings)
+        vars(other).update(tuples=self.tuples)
+        return other
 
     def _documented(self, inputs: Mapping[str, Floats]) -> npt.NDArray[np.bool_]:
         """Where a documented deviation holds: also where rounding decides on which side of its end a point

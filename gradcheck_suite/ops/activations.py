@@ -248,6 +248,7 @@ def _above_threshold(p: Params, values: dict[str, Any]) -> Any:
     ],
     landmarks=lambda p: (0.0, p["threshold"] / p["beta"]),
     documented=_above_threshold,
+    documented_form=lambda m, x, *, beta=1.0, threshold=20.0: x,
     documented_reason="softplus is documented to turn linear where input * beta > threshold",
     stable_form="-torch.nn.functional.logsigmoid(-beta * input) / beta",
 )

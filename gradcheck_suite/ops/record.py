@@ -60,7 +60,8 @@ class Op:
     With several inputs these belong to the first one; `partners(params)` lists such values of the others by
     name, and `offsets(params)` the distances between the first two where something happens.
     `documented(params, values)` marks inputs (float64 arrays by name) where the documentation states a
-    deviation from the definition.  `domain(params, values)` marks the inputs for which the op is defined at
+    deviation from the definition, and `documented_form` is what it says is computed there, a formula like the
+    definition; without it anything is.  `domain(params, values)` marks the inputs for which the op is defined at
     all. `module(**params)`, `inplace(x, **params)` and `out(x, out=..., **params)` are further ways of
     calling it. `pointwise` ops map entries to entries; the others state `samples(params, fmt, budget=...,
     seed=...)`, the calls to judge.  `twins` are callables that must agree with `call`, and `covers` further
@@ -88,6 +89,7 @@ class Op:
     partners: Callable[[Params], Mapping[str, Sequence[float]]] = lambda params: {}
     offsets: Callable[[Params], Sequence[float]] = lambda params: ()
     documented: Callable[[Params, Mapping[str, Any]], Any] | None = None
+    documented_form: Callable[..., Any] | None = None
     documented_reason: str = ""
     domain: Callable[[Params, Mapping[str, Any]], Any] | None = None
     module: Callable[..., Any] | None = None

@@ -347,6 +347,27 @@ def test_an_op_that_overwrites_its_input() -> None:
     ]
 
 
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
+def test_a_borrowed_deviation_excuses_what_is_documented_and_nothing_else(dtype: str) -> None:
+    """softplus is documented to turn linear: a NaN, a gradient of 0 or a value of 2x there is none of that."""
+
+    def linear(x: torch.Tensor) -> torch.Tensor:
+        return torch.where(x > 20, x, F.softplus(x.clamp(max=20)))
+
+    def naive(x: torch.Tensor) -> torch.Tensor:
+        return torch.where(x > 20, x, torch.log1p(torch.exp(x)))
+
+    def found(op: Any) -> set[tuple[str, str]]:
+        results = judged("mine", op, like="softplus", settings={"dtypes": (dtype,)})
+        beyond = [f for f in serious(results) if float.fromhex(str(f.hi)) > 20]
+        return {(f.kind, f.id.split("::")[2]) for f in beyond}
+
+    assert found(linear) == set()
+    assert ("nan", "backward") in found(naive)
+    assert ("underflow", "backward") in found(lambda x: torch.where(x > 20, x.detach() + 0 * x, linear(x)))
+    assert ("inaccurate", "forward") in found(lambda x: torch.where(x > 20, 2 * x, linear(x)))
+
+
 def test_documented_deviations_never_fail() -> None:
     def op(x: torch.Tensor) -> torch.Tensor:
         return torch.where(x > 4, torch.zeros_like(x), half(x))
