@@ -16,6 +16,7 @@ from gradcheck_suite.engine.refusals import Raised, Unsupported, refusals
 from gradcheck_suite.ops.record import Op, Params
 
 __all__ = [
+    "COTANGENT",
     "MIXED",
     "Outcome",
     "Raised",
@@ -44,7 +45,7 @@ class Outcome:
     columns: dict[str, Floats]
     dtypes: dict[str, str]
     changed: tuple[str, ...] = ()
-    """The inputs that a custom op overwrote."""
+    """The inputs that a custom op overwrote, the cotangent among them where one was given."""
 
 
 def tensor(values: Floats, dtype: str, device: str) -> torch.Tensor:
@@ -69,7 +70,7 @@ def pointwise(
     cotangent, 1 by default), for order 2 "dd:name", the gradient of d:name with cotangent 1; the paths "out"
     and "jvp" have no more than the first and the first two.  Raises Unsupported or Raised.
     """
-    given = dict(inputs) if cotangent is None else {**inputs, _COTANGENT: cotangent}
+    given = dict(inputs) if cotangent is None else {**inputs, COTANGENT: cotangent}
     call = paths.form_of(op, path)
     if path == "single" and not op.custom:
         return _one_by_one(op, call, variant, given, dtype=dtype, order=order, device=device)
@@ -80,7 +81,8 @@ def pointwise(
     return _assembled(pieces, path)
 
 
-_COTANGENT = "\0cotangent"
+COTANGENT = "\0cotangent"
+"""What stands for it among the inputs of a call; no name of Python's."""
 
 
 def _pieces(given: Mapping[str, Floats], path: str) -> Iterator[dict[str, Floats]]:
@@ -106,13 +108,14 @@ def _whole(
     size = len(next(iter(given.values())))
     filled = {n: _filled(x, path) for n, x in given.items()}
     tensors = {n: paths.arranged(tensor(x, dtype, device), path) for n, x in filled.items()}
-    g = tensors.pop(_COTANGENT, None)
+    g = tensors.pop(COTANGENT, None)
     with paths.quiet(path), refusals(dtype, op.reals(variant), optional=path in paths.OPTIONAL):
         if path == "jvp":
             columns = _forward_mode(op, call, variant, tensors, g, order)
         else:
             columns = _on(path, op, call, variant, tensors, g, order)
-        overwritten = changed(tensors, filled) if op.custom and path != "inplace" else ()
+        handed = tensors if g is None else {**tensors, COTANGENT: g}
+        overwritten = changed(handed, filled) if op.custom and path != "inplace" else ()
         return _collect(columns, size, path, overwritten)
 
 
@@ -133,7 +136,7 @@ def _one_by_one(
         for elements in zip(*parts.values(), strict=True):
             # Clones, so that each has a storage of its own.
             tensors = {n: t.clone() for n, t in zip(parts, elements, strict=True)}
-            g = tensors.pop(_COTANGENT, None)
+            g = tensors.pop(COTANGENT, None)
             for n, t in _columns(op, call, variant, tensors, g, order).items():
                 found.setdefault(n, []).append(t.detach())
         size = len(next(iter(given.values())))
@@ -208,12 +211,40 @@ def _on(
         return columns
     if path == "expanded" and cotangent is None and order:
         return _columns(op, call, variant, tensors, tensors[op.inputs[0]].new_ones(()), order)
-    if path == "mixed" and cotangent is None and order:
+    if path in paths.WITH_MIXED and cotangent is None and order:
         like = tensors[op.inputs[0]]
-        g = like.new_tensor(np.resize(MIXED, like.numel()))
-        found = _columns(op, call, variant, tensors, g, 1)
+        g = like.new_tensor(np.resize(MIXED, like.numel())).reshape(like.shape)
+        found = _columns(op, call, variant, tensors, g.clone(), 1)
         return {n: column / g if n != "value" else column for n, column in found.items()}
+    if path == "twice":
+        return _twice(op, call, variant, tensors, cotangent, min(order, 1))
     return _columns(op, call, variant, tensors, cotangent, order)
+
+
+def _twice(
+    op: Op,
+    call: Callable[..., Any],
+    variant: Params,
+    tensors: Mapping[str, torch.Tensor],
+    cotangent: torch.Tensor | None,
+    order: int,
+) -> dict[str, torch.Tensor]:
+    """The columns after another call, and those of a second way back through the same graph: who keeps tensors of his
+    own between calls, or writes into them on the way back, has others by then.
+    """
+    given = {n: tensors[n].detach().requires_grad_(order > 0) for n in op.inputs}
+    options = op.arguments(variant)
+    value = call(*given.values(), **{n: tensors[n] for n in op.extras}, **options)
+    others = {n: paths.turned(t.detach()).requires_grad_(t.requires_grad) for n, t in given.items()}
+    call(*others.values(), **{n: paths.turned(tensors[n]) for n in op.extras}, **options)
+    columns = {"value": value}
+    if order:
+        g = torch.ones_like(value) if cotangent is None else cotangent
+        inputs = list(given.values())
+        torch.autograd.grad(value, inputs, g.clone(), retain_graph=True, allow_unused=True)
+        grads = torch.autograd.grad(value, inputs, g, allow_unused=True)
+        columns |= {f"d:{n}": _or_zero(d, given[n]) for n, d in zip(given, grads, strict=True)}
+    return columns
 
 
 def _columns(

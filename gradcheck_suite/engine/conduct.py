@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from gradcheck_suite.engine.calls import Raised, Unsupported
+from gradcheck_suite.engine.calls import COTANGENT, Raised, Unsupported
 from gradcheck_suite.engine.cases import Case
 from gradcheck_suite.engine.judge import SEVERITIES
 from gradcheck_suite.engine.pointwise import Subject, take
@@ -63,14 +63,22 @@ def _refused(result: Result, case: Case) -> Result:
 def _findings(quantity: Quantity, subject: Subject | RowSubject) -> Iterator[Finding]:
     case = quantity.case
     label = f"{quantity.label} {case.direction}"
-    changed = _changed(subject, quantity.column)
-    # Forward and backward share the call that overwrites.
-    if changed and (case.direction == "forward" or "forward" not in case.op.directions):
+    changed = _changed(subject, quantity.column) if case.direction != "double-backward" else ()
+    # Forward and backward share the call that overwrites; the value alone is computed once more where one is found.
+    told = case.direction == "backward" and "forward" in case.op.directions and _changed_by_value(subject)
+    if changed and not told:
         yield Finding(
             id=f"{quantity.id}::raises.changes-inputs",
             kind="raises",
             severity="critical",
             message=f"{label} overwrites its input {changed[0]!r}, which belongs to the caller.",
+        )
+    if case.direction == "backward" and _changes_cotangent(subject):
+        yield Finding(
+            id=f"{quantity.id}::raises.changes-cotangent",
+            kind="raises",
+            severity="critical",
+            message=f"{label} overwrites the gradient that it is handed, which others may be handed too.",
         )
     differs = _differs(subject, quantity.column)
     if differs:
@@ -89,6 +97,19 @@ def _changed(subject: Subject | RowSubject, column: str) -> tuple[str, ...]:
         return subject.outcome("vector", subject.order_of(column)).changed
     names = {name for k in _few(subject) for name in subject.called(k).changed}
     return tuple(n for n in subject.op.inputs if n in names)
+
+
+def _changed_by_value(subject: Subject | RowSubject) -> bool:
+    """Whether computing the value alone writes to inputs; rows are not asked."""
+    return not isinstance(subject, Subject) or bool(subject.outcome("vector", 0).changed)
+
+
+def _changes_cotangent(subject: Subject | RowSubject) -> bool:
+    """Whether an elementwise op writes to the cotangent on its way back."""
+    if not isinstance(subject, Subject):
+        return False
+    where = subject.cotangent_points
+    return COTANGENT in subject.run(subject.at(where), 1, "vector", np.ones(len(where))).changed
 
 
 def _differs(subject: Subject | RowSubject, column: str) -> str:

@@ -54,11 +54,17 @@ OWN: Final = (
     "mixed",
     "frozen",
     "channels_last",
+    "offset",
+    "batch",
+    "transposed",
+    "twice",
 )
 """Paths on which a kernel of one's own is tried too: those that only careless code tells apart.
 
 A tail; more elements than 16 bits count; two dimensions; none; no autograd; the cotangent of a sum, which has no memory
-of its own; cotangents that differ; one input that alone needs a gradient; and images whose channels lie innermost.
+of its own; cotangents that differ; one input that alone needs a gradient; images whose channels lie innermost; a part
+of a longer vector, which does not begin where its memory does; three dimensions; a transposed matrix, with a cotangent
+that is none; and a call with others after it, whose graph is gone through twice.
 """
 
 LONG: Final = 2**17 + TAIL
@@ -72,10 +78,23 @@ _HIGHEST: Final = {"out": 0, "inference": 0, "frozen": 1}
 is along a direction of all inputs.
 """
 
-_SHAPES: Final = ("matrix", "scalar")
+WITH_MIXED: Final = ("mixed", "transposed")
+"""Paths on which cotangents differ, so that it shows which of them is taken."""
 
-OPTIONAL: Final = (*TRANSFORMS, *_SHAPES, "channels_last")
-"""Paths that an op of vectors need not support."""
+_SHAPES: Final[Mapping[str, tuple[int, ...]]] = {
+    "matrix": (-1, 8),
+    "transposed": (-1, 8),
+    "batch": (-1, 4, 8),
+    "channels_last": (-1, 8, 4, 4),
+    "scalar": (),
+}
+"""Sizes, of which whole blocks are multiples: images have eight channels, so that these can lie innermost."""
+
+OPTIONAL: Final = (*TRANSFORMS, *_SHAPES, "twice")
+"""Paths that an op of vectors, used once, need not support."""
+
+SHAPED: Final = tuple(path for path, shape in _SHAPES.items() if shape)
+"""Paths on which results are no vectors."""
 
 _COMPILERS: Final = ("g++", "clang++", "c++", "cl")
 
@@ -222,17 +241,23 @@ def quiet(path: str) -> Iterator[None]:
 
 def arranged(vector: torch.Tensor, path: str) -> torch.Tensor:
     """The entries of a vector of whole blocks, in order, in the layout of a path."""
-    if path in _SHAPES:
-        return vector.reshape(-1, 8) if path == "matrix" else vector.reshape(())
-    # Images of eight channels, so that the channels can lie innermost.
-    return laid_out(vector.reshape(-1, 8, 4, 4) if path == "channels_last" else vector, path)
+    return laid_out(vector.reshape(_SHAPES.get(path, (-1,))), path)
 
 
 def laid_out(t: torch.Tensor, path: str) -> torch.Tensor:
     """A tensor in the layout of a path; where that makes no difference to it, as it is."""
     if path == "strided":
         return apart(t)
+    if path == "offset" and t.ndim == 1:
+        return torch.cat([torch.full_like(t[:1], nan), t])[1:]
+    if path == "transposed" and t.ndim == 2:
+        return t.t().contiguous().t()
     return t.contiguous(memory_format=torch.channels_last) if path == "channels_last" and t.ndim == 4 else t
+
+
+def turned(vector: torch.Tensor) -> torch.Tensor:
+    """The entries of a vector of whole blocks in another order, which half a block of neighbours is enough to know."""
+    return vector.reshape(-1, BLOCK // 2).flip(1).reshape(-1)
 
 
 def apart(t: torch.Tensor) -> torch.Tensor:

@@ -25,7 +25,7 @@ from gradcheck_suite.ops.record import Op
 
 Floats = npt.NDArray[np.float64]
 
-NEIGHBOURS = 64
+NEIGHBOURS = paths.BLOCK // 2
 """Elements that a block of neighbours holds: the longest SIMD body."""
 
 COMPILED = 1024
@@ -118,7 +118,7 @@ def _text(shown: Shown, vector: _Vector) -> str:
     lines += _computation(shown)
     index = -1 if shown.path == "tail" else vector.index
     result = {"forward": "y", "backward": "g", "double-backward": "gg"}[shown.direction]
-    flat = ".reshape(-1)" if shown.path in ("channels_last", "matrix") else ""
+    flat = ".reshape(-1)" if shown.path in paths.SHAPED else ""
     lines += [
         _got(shown, result, f"{flat}[{index}]"),
         'print("computed", got, float(got).hex())',
@@ -151,12 +151,17 @@ def _tensor(values: Floats, shown: Shown) -> str:
         vector = f'torch.tensor([float.fromhex(x) for x in "{numbers}".split()], {dtype}).repeat(2)'
         if shown.path == "strided":
             return f"{vector}.repeat_interleave(2)[::2]"
-    if shown.path == "matrix":
-        return f"{vector}.reshape(-1, 8)"
-    if shown.path == "channels_last":
-        return f"{vector}.reshape(-1, 8, 4, 4).contiguous(memory_format=torch.channels_last)"
-    return vector
+    if shown.path == "offset":
+        return f"torch.nn.functional.pad({vector}, (1, 0))[1:]"
+    return vector + _LAYOUTS.get(shown.path, "")
 
+
+_LAYOUTS = {
+    "matrix": ".reshape(-1, 8)",
+    "transposed": ".reshape(-1, 8).t().contiguous().t()",
+    "batch": ".reshape(-1, 4, 8)",
+    "channels_last": ".reshape(-1, 8, 4, 4).contiguous(memory_format=torch.channels_last)",
+}
 
 _SIZES = {"single": 1, "tail": paths.BLOCK + paths.TAIL, "compile": COMPILED, "long": paths.LONG}
 
@@ -167,7 +172,14 @@ def _computation(shown: Shown) -> list[str]:
     hexed = f'float.fromhex("{hex_of(shown.cotangent)}")'
     if shown.path == "jvp":
         return _forward_mode(shown, names, wrt, hexed)
-    lines = [_custom(shown, names) or f"y = {_call(shown, names)}"]
+    lines = [_custom(shown, {n: n for n in names}) or f"y = {_call(shown, names)}"]
+    if shown.path == "twice":
+        other = {n: f"{n}.detach().reshape(-1, {NEIGHBOURS}).flip(1).reshape(-1)" for n in names}
+        lines += [
+            "kept = y",
+            _custom(shown, other) or f"y = {_call(shown, list(other.values()))}",
+            "y = kept",
+        ]
     if shown.path == "inference":
         lines = [f"with torch.no_grad():\n    {lines[0].replace(chr(10), chr(10) + '    ')}"]
     if shown.direction == "forward":
@@ -175,11 +187,15 @@ def _computation(shown: Shown) -> list[str]:
     g = "torch.ones_like(y)" if shown.cotangent == 1.0 else f"torch.full_like(y, {hexed})"
     if shown.path == "expanded":
         g = "torch.ones((), dtype=y.dtype).expand_as(y)"
-    if shown.path == "mixed":
-        lines.append(f"c = torch.tensor({list(MIXED)}, dtype=y.dtype).repeat(len(y))[: len(y)]")
+    if shown.path in paths.WITH_MIXED:
+        lines.append(
+            f"c = torch.tensor({list(MIXED)}, dtype=y.dtype).repeat(y.numel())[: y.numel()].reshape(y.shape)"
+        )
         lines.append(f"(g,) = torch.autograd.grad(y, {wrt}, c)")
         return [*lines, "g = g / c"]
     more = ", create_graph=True" if shown.direction == "double-backward" else ""
+    if shown.path == "twice":
+        lines.append(f"torch.autograd.grad(y, {wrt}, {g}, retain_graph=True)")
     lines.append(f"(g,) = torch.autograd.grad(y, {wrt}, {g}{more})")
     if shown.direction == "double-backward":
         lines.append(f"(gg,) = torch.autograd.grad(g, {wrt}, torch.ones_like(g))")
@@ -196,12 +212,12 @@ def _forward_mode(shown: Shown, names: list[str], wrt: str, hexed: str) -> list[
     ]
 
 
-def _custom(shown: Shown, names: list[str]) -> str:
-    """The lines that call an op with code of its own, on a path that is a plain call."""
+def _custom(shown: Shown, tensors: Mapping[str, str]) -> str:
+    """The lines that call an op with code of its own, on a path that is a plain call; `tensors` are texts by name."""
     if shown.op.code is None or shown.path not in ("vector", "strided", *paths.OWN, "single"):
         return ""
     options = {k: repr(v) for k, v in shown.variant.items() if k not in shown.point}
-    return shown.op.code({**{n: n for n in names}, **options})
+    return shown.op.code({**tensors, **options})
 
 
 def _call(shown: Shown, names: list[str]) -> str:

@@ -48,6 +48,34 @@ def test_rows_that_are_overwritten() -> None:
     assert [f.kind for f in serious(judged("mine", double, **ROWS))] == ["raises"]
 
 
+class Scribbling(torch.autograd.Function):
+    """Half of x, with a way back that uses somebody else's memory: of the input, or of the cotangent."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, place: str) -> torch.Tensor:
+        ctx.save_for_backward(x)
+        ctx.place = place
+        return x / 2
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None]:
+        g = grads[0] / 2
+        target = ctx.saved_tensors[0] if ctx.place == "input" else grads[0]
+        if target.is_contiguous():
+            target.data.copy_(g)
+        return g, None
+
+
+@pytest.mark.parametrize(
+    ("place", "said"), [("input", "its input 'x'"), ("cotangent", "the gradient that it is")]
+)
+def test_a_way_back_that_overwrites_is_a_finding_of_the_gradient(place: str, said: str) -> None:
+    found = judged("mine", lambda x: Scribbling.apply(x, place), formula=lambda m, x: x / 2)  # type: ignore[no-untyped-call]
+    assert [len(r.findings) for r in found if r.direction == "forward"] == [0]
+    assert [f.kind for f in serious(found)].count("raises") == 1
+    assert any(f"overwrites {said}" in f.message for f in serious(found))
+
+
 def noisy() -> Any:
     calls = itertools.count()
 

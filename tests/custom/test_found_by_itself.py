@@ -41,6 +41,9 @@ BACKWARDS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "channels_last": lambda x, g: half_slope(x, g) * (0.9 if x.ndim == 4 and not x.is_contiguous() else 1),
     "expanded": lambda x, g: half_slope(x, g) * (1 if g.is_contiguous() else 0.9),
     "mixed": lambda x, g: half_slope(x, g.reshape(-1)[0].expand_as(g)),
+    "offset": lambda x, g: half_slope(x, g) * (0.9 if x.storage_offset() else 1),
+    "batch": lambda x, g: half_slope(x, g) * (0.9 if x.ndim == 3 else 1),
+    "transposed": lambda x, g: half_slope(x, g) * (0.9 if x.ndim == 2 and not x.is_contiguous() else 1),
 }
 
 
@@ -58,6 +61,59 @@ def test_a_backward_that_is_wrong_on_one_path_names_it(path: str, monkeypatch: p
     found = accused(fn, half_formula, directions=["backward"])
     assert path in {f.path for f in found}
     check_reproducer(next(f for f in found if f.path == path))
+
+
+def test_a_cotangent_whose_memory_is_taken_for_that_of_the_input() -> None:
+    def backward(x: Tensor, g: Tensor) -> Tensor:
+        dense = g.is_contiguous() and x.ndim == 2
+        return half_slope(x, torch.as_strided(g, x.shape, x.stride()) if dense else g)
+
+    found = accused(lambda x: half(x, backward), half_formula, directions=["backward"])
+    assert {f.path for f in found} == {"transposed"}
+
+
+kept: dict[str, Tensor] = {}
+
+
+def keeping(x: Tensor) -> Tensor:
+    """Its gradient is that of the input that it saw last."""
+    kept["x"] = x.detach()
+    return half(x, lambda x, g: half_slope(kept["x"], g))
+
+
+def reusing(x: Tensor) -> Tensor:
+    """Its result lies where the next will lie."""
+    y = half(x.detach())
+    place = kept.setdefault(f"{x.dtype} {tuple(x.shape)}", torch.empty_like(y)).copy_(y)
+
+    class Placed(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            ctx.save_for_backward(x)
+            return place.view_as(place)
+
+        @staticmethod
+        def backward(ctx: Any, *grads: Tensor) -> Tensor:
+            return half_slope(ctx.saved_tensors[0], grads[0])
+
+    out: Tensor = Placed.apply(x)  # type: ignore[no-untyped-call]
+    return out
+
+
+@pytest.mark.parametrize(("fn", "direction"), [(keeping, "backward"), (reusing, "forward")])
+def test_an_op_that_keeps_tensors_between_calls(fn: Callable[..., Any], direction: str) -> None:
+    found = accused(fn, half_formula, directions=[direction])
+    assert {f.path for f in found} == {"twice"}
+    check_reproducer(found[0])
+
+
+def test_a_way_back_that_can_be_gone_once() -> None:
+    def fn(x: Tensor) -> Tensor:
+        times = iter([1.0, 0.5])
+        return half(x, lambda x, g: half_slope(x, g) * next(times))
+
+    found = accused(fn, half_formula, directions=["backward"])
+    assert {f.path for f in found} == {"twice"}
 
 
 def test_an_op_of_vectors_need_not_take_images() -> None:
