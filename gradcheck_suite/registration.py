@@ -98,7 +98,8 @@ class Registrar:
 
         `landmarks` are the inputs where something happens (kinks, thresholds, saturation), as numbers or as a
         function of the parameters. With several inputs they are the first one's; `partners(params)` gives
-        such values of the others by name, and `offsets(params)` distances between the first two.
+        such values of the others by name, and `offsets(params)` distances between the first two. Tensors that are not
+        differentiated take those values only, as labels do.
 
         `dtypes` default to all, `directions` to forward and backward. `max_ulp` is this op's threshold;
         `against` another callable: no error may exceed `against_factor` times that of `against` nearby plus
@@ -321,6 +322,7 @@ def _defined(stated: _Stated, formula: Callable[..., Any]) -> Op:
         variants=variants,
         defaults=defaults,
         pointwise=pointwise,
+        labelled=True,
         **fields,
     )
 

@@ -77,7 +77,7 @@ class Landscape:
 
     `offsets` are distances between the first two at which something happens; `domain` marks points that may
     be judged. Where an input has no partners listed, the usual targets stand in; one that has is infinite
-    only where the list says.
+    only where the list says. Those in `closed` take no values but their partners, as labels do.
     """
 
     names: tuple[str, ...]
@@ -85,6 +85,7 @@ class Landscape:
     partners: Mapping[str, Sequence[float]]
     offsets: Sequence[float]
     domain: Domain | None = None
+    closed: frozenset[str] = frozenset()
 
 
 def usual(fmt: Format) -> list[float]:
@@ -144,6 +145,8 @@ def _lines(fmt: Format, wanted: Landscape, count: int, seed: int) -> Iterator[tu
         yield _sweep(first, points if i else distinct(np.concatenate([points, _WINDOW])), context)
     middles = _of(fmt, [1.0, *wanted.landmarks[:2], -0.5, 37.0])
     for k, name in enumerate(others):
+        if name in wanted.closed:
+            continue
         swept = spread(
             fmt, [p for p in _listed(fmt, wanted, name) if np.isfinite(p)], share // 2, seed + 1 + k
         )
@@ -151,7 +154,7 @@ def _lines(fmt: Format, wanted: Landscape, count: int, seed: int) -> Iterator[tu
         rest = [{n: v for n, v in context.items() if n != name} for context in contexts]
         for x, context in zip(middles, itertools.cycle(rest), strict=False):
             yield _sweep(name, swept, {first: float(x), **context})
-    if len(others) >= 1:
+    if others and others[0] not in wanted.closed:
         yield from _diagonals(fmt, wanted, contexts, max(share // 3, 8), seed)
     yield from _specials(fmt, wanted, contexts)
     yield _scattered(fmt, wanted, partners, 2 * share, seed)
@@ -254,7 +257,7 @@ def _specials(
     first, *others = wanted.names
     x = np.array([-np.inf, -fmt.max, -1.5, 0.0, fmt.smallest_normal, 1.0, 37.0, np.inf, np.nan])
     for name in others:
-        for value in (*_infinities(wanted, name), np.nan):
+        for value in (*_infinities(wanted, name), *(() if name in wanted.closed else (np.nan,))):
             yield _sweep(first, x, {**contexts[0], name: value})
 
 
@@ -274,6 +277,7 @@ def _scattered(
         drawn = pool[rng.randint(0, len(pool), count)]
         listed = np.array(partners.get(name, _of(fmt, [1.0, *wanted.landmarks])))
         use = rng.randint(0, 2, count) == 0 if i else np.zeros(count, dtype=bool)
+        use |= name in wanted.closed
         values[name] = np.where(use, listed[rng.randint(0, len(listed), count)], drawn)
     order = np.argsort(values[wanted.names[0]], kind="stable")
     return Line(probe=wanted.names[0], members=None, fixed={}, scattered=True), {

@@ -59,6 +59,7 @@ class Op:
     `landmarks(params)` lists the inputs where something happens: kinks, jumps, thresholds, saturation points.
     With several inputs these belong to the first one; `partners(params)` lists such values of the others by
     name, and `offsets(params)` the distances between the first two where something happens.
+    Extras of a `labelled` op take no other values than these, where there are any.
     `documented(params, values)` marks inputs (float64 arrays by name) where the documentation states a
     deviation from the definition, and `documented_form` is what it says is computed there, a formula like the
     definition; without it anything is.  `domain(params, values)` marks the inputs for which the op is defined at
@@ -87,6 +88,7 @@ class Op:
     defaults: Params = field(default_factory=dict)
     landmarks: Callable[[Params], Sequence[float]] = lambda params: ()
     partners: Callable[[Params], Mapping[str, Sequence[float]]] = lambda params: {}
+    labelled: bool = False
     offsets: Callable[[Params], Sequence[float]] = lambda params: ()
     documented: Callable[[Params, Mapping[str, Any]], Any] | None = None
     documented_form: Callable[..., Any] | None = None
