@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -32,6 +33,9 @@ _SCREENED = (2**15, 256)
 
 _SCREENED_ELSEWHERE = (2**18, 2**12)
 """Floats of all other binades together, of both signs."""
+
+_PORTION, _PATIENCE = 2**16, 1.0
+"""Floats of one call, and seconds that one may take: a hundred times what a slow op needs."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -93,14 +97,30 @@ def _screen(prober: Prober, source: Source) -> None:
         return
     together = {n: np.concatenate([part[n] for part in parts]) for n in subject.names}
     try:
-        columns = subject.run(together, subject.order_of(prober.column), source.path).columns
+        found = _asked(prober, together, source.path)
     except (Raised, Unsupported):
         return
-    computed = np.split(columns[prober.column], np.cumsum([len(i) for i in inside])[:-1])
+    if found is None:
+        return
+    computed = np.split(found, np.cumsum([len(i) for i in inside])[:-1])
     for line, part, y in zip(lines, parts, computed, strict=True):
-        found = suspects(part[line.probe], y, fmt)
-        if len(found):
-            _followed_up(prober, source, line, {n: v[found] for n, v in part.items()}, y[found])
+        odd = suspects(part[line.probe], y, fmt)
+        if len(odd):
+            _followed_up(prober, source, line, {n: v[odd] for n, v in part.items()}, y[odd])
+
+
+def _asked(prober: Prober, inputs: dict[str, Floats], path: str) -> Floats | None:
+    """What the op computes at very many points; nothing of one that takes so long that it seems to hang, such as a loop
+    in Python.
+    """
+    subject, size = prober.subject, len(inputs[prober.subject.names[0]])
+    parts, started = [], time.monotonic()
+    for start in range(0, size, _PORTION):
+        some = {n: x[start : start + _PORTION] for n, x in inputs.items()}
+        parts.append(subject.run(some, subject.order_of(prober.column), path).columns[prober.column])
+        if time.monotonic() - started > _PATIENCE * len(parts):
+            return None
+    return np.concatenate(parts)
 
 
 def _followed_up(

@@ -250,6 +250,20 @@ def test_a_number_that_people_write_at_which_the_gradient_is_wrong(x: float) -> 
     assert torch.tensor(x).item() in {float.fromhex(str(f.lo)) for f in found}
 
 
+def test_an_op_that_is_too_slow_for_very_many_floats_is_asked_no_more_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gradcheck_suite.engine.exploring._PATIENCE", 0.0)
+    asked: list[int] = []
+
+    def fn(x: Tensor) -> Tensor:
+        asked.append(x.numel())
+        return half(x)
+
+    assert accused(fn, half_formula, directions=["forward"]) == []
+    assert sum(size == 2**16 for size in asked) == 1
+
+
 def test_a_narrow_interval_of_another_input() -> None:
     class Product(torch.autograd.Function):
         @staticmethod
