@@ -136,11 +136,12 @@ def test_an_op_whose_gradient_is_zero_is_not_vacuous() -> None:
 
 
 def test_torchs_own_ops_are_not_called_twice() -> None:
-    calls = itertools.count()
+    calls = []
 
     def op(x: torch.Tensor) -> torch.Tensor:
-        next(calls)
+        calls.append(x.numel())
         return half(x)
 
     judged("mine", op, **OP, directions=["forward"], settings={"paths": ("vector",)})
-    assert next(calls) <= 4
+    # The screening of curves goes by portions of 2^16.
+    assert len([size for size in calls if size < 2**16]) <= 4
