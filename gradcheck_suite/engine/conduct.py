@@ -109,7 +109,10 @@ def _changes_cotangent(subject: Subject | RowSubject) -> bool:
     if not isinstance(subject, Subject):
         return False
     where = subject.cotangent_points
-    return COTANGENT in subject.run(subject.at(where), 1, "vector", np.ones(len(where))).changed
+    try:
+        return COTANGENT in subject.run(subject.at(where), 1, "vector", np.ones(len(where))).changed
+    except (Raised, Unsupported):
+        return False
 
 
 def _differs(subject: Subject | RowSubject, column: str) -> str:
