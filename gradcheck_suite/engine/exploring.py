@@ -28,7 +28,7 @@ _SEARCHED_LINES = 3
 
 
 _SCREENED_LINES = 12
-_SCREENED = (2**15, 256)
+_SCREENED = (2**15, 1024)
 """Floats of each middle binade that an op of one, or of several inputs is asked at."""
 
 _SCREENED_ELSEWHERE = (2**18, 2**12)

@@ -264,7 +264,8 @@ def test_an_op_that_is_too_slow_for_very_many_floats_is_asked_no_more_of_them(
     assert sum(size == 2**16 for size in asked) == 1
 
 
-def test_a_narrow_interval_of_another_input() -> None:
+@pytest.mark.parametrize("ends", [(5.0, 5.1), (5.0171, 5.0231), (-0.31417, -0.31377)])
+def test_a_narrow_interval_of_another_input(ends: tuple[float, float]) -> None:
     class Product(torch.autograd.Function):
         @staticmethod
         def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
@@ -274,7 +275,7 @@ def test_a_narrow_interval_of_another_input() -> None:
         @staticmethod
         def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
             a, b = ctx.saved_tensors
-            return torch.where((b > 5) & (b < 5.1), 1.1 * b, b) * grads[0], a * grads[0]
+            return torch.where((b > ends[0]) & (b < ends[1]), 1.1 * b, b) * grads[0], a * grads[0]
 
     found = accused(Product.apply, lambda m, a, b: a * b, directions=["backward"])
     assert {f.probe for f in found} == {"b"}
