@@ -264,7 +264,7 @@ def test_an_op_that_is_too_slow_for_very_many_floats_is_asked_no_more_of_them(
     assert sum(size == 2**16 for size in asked) == 1
 
 
-@pytest.mark.parametrize("ends", [(5.0, 5.1), (5.0171, 5.0231), (-0.31417, -0.31377)])
+@pytest.mark.parametrize("ends", [(5.0, 5.1), (0.0717, 0.0718), (-13.021, -13.008)])
 def test_a_narrow_interval_of_another_input(ends: tuple[float, float]) -> None:
     class Product(torch.autograd.Function):
         @staticmethod
