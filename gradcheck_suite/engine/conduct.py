@@ -73,7 +73,8 @@ def _findings(quantity: Quantity, subject: Subject | RowSubject) -> Iterator[Fin
             severity="critical",
             message=f"{label} overwrites its input {changed[0]!r}, which belongs to the caller.",
         )
-    if case.direction == "backward" and _changes_cotangent(subject):
+    # One call goes back to all inputs.
+    if quantity.column == f"d:{case.op.inputs[0]}" and _changes_cotangent(subject):
         yield Finding(
             id=f"{quantity.id}::raises.changes-cotangent",
             kind="raises",

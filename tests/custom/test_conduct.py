@@ -76,6 +76,23 @@ def test_a_way_back_that_overwrites_is_a_finding_of_the_gradient(place: str, sai
     assert any(f"overwrites {said}" in f.message for f in serious(found))
 
 
+def test_a_cotangent_that_is_overwritten_is_one_finding_for_all_inputs() -> None:
+    class Product(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+            ctx.save_for_backward(a, b)
+            return a * b
+
+        @staticmethod
+        def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            a, b = ctx.saved_tensors
+            first = grads[0] * b
+            return first, grads[0].mul_(a) if grads[0].is_contiguous() else grads[0] * a
+
+    found = serious(judged("mine", Product.apply, formula=lambda m, a, b: a * b))
+    assert [f.id for f in found] == ["mine::float32::backward::a::raises.changes-cotangent"]
+
+
 def noisy() -> Any:
     calls = itertools.count()
 
