@@ -20,10 +20,10 @@ DTYPES: Final = ("float64", "float32", "float16", "bfloat16")
 DIRECTIONS: Final = ("forward", "backward", "double-backward")
 USUAL_DIRECTIONS: Final = ("forward", "backward")
 PATHS: Final = (
-    "vector", "strided", "single", "tail", "inplace", "out", "module", "twins", "channels_last", "vmap",
-    "jvp", "compile", "all",
+    "vector", "strided", "single", "tail", "inplace", "out", "module", "create_graph", "twins", "channels_last",
+    "vmap", "jvp", "compile", "all",
 )  # fmt: skip
-USUAL_PATHS: Final = ("vector", "strided", "single", "inplace", "out", "module")
+USUAL_PATHS: Final = ("vector", "strided", "single", "inplace", "out", "module", "create_graph")
 EVERY_PATH: Final = "all"
 SEVERITIES: Final = ("critical", "major", "minor")
 FAIL_ON: Final = (*SEVERITIES, "never")

@@ -201,6 +201,8 @@ def _on(
     """The columns of one call as a path makes it."""
     if path == "out":
         order = 0
+    if path == paths.GRAPH and order:
+        return _columns(op, call, variant, tensors, cotangent, order, recorded=True)
     if path == "inference":
         with torch.no_grad():
             return _columns(op, call, variant, tensors, None, 0)
@@ -256,8 +258,12 @@ def _columns(
     order: int,
     *,
     wrt: Sequence[str] | None = None,
+    recorded: bool = False,
 ) -> dict[str, torch.Tensor]:
-    """Value and derivatives, those in `wrt` only where it is given; a cotangent of no dimensions is expanded."""
+    """Value and derivatives, those in `wrt` only where it is given; a cotangent of no dimensions is expanded.
+
+    First derivatives are `recorded` for another one wherever that is wanted.
+    """
     wanted = op.inputs if wrt is None else wrt
     given = {n: tensors[n].detach().requires_grad_(order > 0 and n in wanted) for n in op.inputs}
     leaves = {n: t for n, t in given.items() if n in wanted}
@@ -276,7 +282,8 @@ def _columns(
             raise Raised("the result does not depend on its inputs for autograd: it has no grad_fn")
         g = torch.ones_like(value) if cotangent is None else cotangent.to(value.dtype).expand_as(value)
         inputs = list(leaves.values())
-        grads = torch.autograd.grad(value, inputs, g, create_graph=order > 1, allow_unused=True)
+        recorded = recorded or order > 1
+        grads = torch.autograd.grad(value, inputs, g, create_graph=recorded, allow_unused=True)
         columns |= {f"d:{n}": _or_zero(d, leaves[n]) for n, d in zip(leaves, grads, strict=True)}
     for n in leaves if order > 1 else ():
         first = columns[f"d:{n}"]

@@ -1,8 +1,8 @@
 """The ways of calling an op that must agree: layouts, in-place, out= and module forms, twins, transforms.
 
 torch computes a contiguous vector in SIMD registers, but its tail, a strided vector and a single element one
-by one, with other bits; in-place and `out=` forms, `vmap`, forward-mode AD and `torch.compile` reach other
-code yet.
+by one, with other bits; in-place and `out=` forms, a gradient that is recorded, `vmap`, forward-mode AD and
+`torch.compile` reach other code yet.
 """
 
 from __future__ import annotations
@@ -90,7 +90,12 @@ _SHAPES: Final[Mapping[str, tuple[int, ...]]] = {
 }
 """Sizes, of which whole blocks are multiples: images have eight channels, so that these can lie innermost."""
 
-OPTIONAL: Final = (*TRANSFORMS, *_SHAPES, "twice")
+GRAPH: Final = "create_graph"
+"""The path of a gradient that is itself recorded, as a gradient penalty needs it: torch computes some by another
+formula then. It has no value of its own.
+"""
+
+OPTIONAL: Final = (*TRANSFORMS, *_SHAPES, "twice", GRAPH)
 """Paths that an op of vectors, used once, need not support."""
 
 SHAPED: Final = tuple(path for path, shape in _SHAPES.items() if shape)

@@ -193,7 +193,8 @@ def _computation(shown: Shown) -> list[str]:
         )
         lines.append(f"(g,) = torch.autograd.grad(y, {wrt}, c)")
         return [*lines, "g = g / c"]
-    more = ", create_graph=True" if shown.direction == "double-backward" else ""
+    recorded = shown.direction == "double-backward" or shown.path == paths.GRAPH
+    more = ", create_graph=True" if recorded else ""
     if shown.path == "twice":
         lines.append(f"torch.autograd.grad(y, {wrt}, {g}, retain_graph=True)")
     lines.append(f"(g,) = torch.autograd.grad(y, {wrt}, {g}{more})")
@@ -214,7 +215,7 @@ def _forward_mode(shown: Shown, names: list[str], wrt: str, hexed: str) -> list[
 
 def _custom(shown: Shown, tensors: Mapping[str, str]) -> str:
     """The lines that call an op with code of its own, on a path that is a plain call; `tensors` are texts by name."""
-    if shown.op.code is None or shown.path not in ("vector", "strided", *paths.OWN, "single"):
+    if shown.op.code is None or shown.path not in ("vector", "strided", *paths.OWN, "single", paths.GRAPH):
         return ""
     options = {k: repr(v) for k, v in shown.variant.items() if k not in shown.point}
     return shown.op.code({**tensors, **options})

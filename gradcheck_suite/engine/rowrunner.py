@@ -10,7 +10,7 @@ import numpy.typing as npt
 from gradcheck_suite.engine.calls import Raised, Unsupported
 from gradcheck_suite.engine.cases import sample_name
 from gradcheck_suite.engine.findings import distinct
-from gradcheck_suite.engine.paths import ONE_BY_ONE, TRANSFORMS, expanded, highest_order
+from gradcheck_suite.engine.paths import GRAPH, ONE_BY_ONE, TRANSFORMS, expanded, highest_order
 from gradcheck_suite.engine.quantities import Quantity, order_of, statistics, verdict_on
 from gradcheck_suite.engine.regions import Region
 from gradcheck_suite.engine.rowcurves import row_curve
@@ -58,7 +58,7 @@ class RowRunner:
         findings = [*raised, *self.quantity.dtype_findings(got), *self._findings(main)]
         findings += [*self._tie_record(main), *self._further_cotangents(main)]
         for path in expanded(self.case.op, self.settings.paths):
-            if path not in (*TRANSFORMS, *ONE_BY_ONE):
+            if path not in (*TRANSFORMS, *ONE_BY_ONE, GRAPH):
                 findings += self._path_findings(main, path)
         self._audit(main)
         return self._finished(main, findings)

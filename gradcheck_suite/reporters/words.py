@@ -33,6 +33,7 @@ PATHS: Final = {
     "inplace": "in place",
     "out": "with a strided out=",
     "module": "as a module",
+    "create_graph": "with create_graph=True",
     "channels_last": "in channels_last",
     "vmap": "under vmap",
     "jvp": "in forward mode",

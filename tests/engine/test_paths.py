@@ -310,3 +310,26 @@ def test_where_nothing_is_judged_other_numbers_are_a_remark() -> None:
     assert "at input = nan the vector path gives 1 and strided 2" in remark.message
     check(remark, toy=leaky)
     assert not [f for f in run(toy(bend), "float32", "backward").findings if f.reason == "undefined"]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16"])
+def test_a_gradient_that_is_recorded_is_compared_too(dtype: str) -> None:
+    def backward(x: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+        return g * slope(x) * (3 if torch.is_grad_enabled() else 1)
+
+    op = toy(lambda x: bend(x, backward))
+    found = serious(run(op, dtype, "backward"))
+    assert {f.path for f in found} == {"create_graph"}
+    for f in found:
+        check(f, toy=op.call)
+        assert "create_graph=True" in f.reproducer
+    assert serious(run(op, dtype, "forward")) == []
+
+
+def test_a_gradient_need_not_be_recorded() -> None:
+    def backward(x: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+        if torch.is_grad_enabled():
+            raise RuntimeError("written in numpy")
+        return g * slope(x)
+
+    assert serious(run(toy(lambda x: bend(x, backward)), "float32", "backward")) == []
