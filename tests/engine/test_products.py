@@ -56,3 +56,13 @@ def test_what_a_subnormal_derivative_or_cotangent_explains() -> None:
     assert verdicts(0.0, 1e30, "float32", 2.0**-147) == ("underflow", "info", "subnormal")
     assert verdicts(0.0, 1e4, "float16", 2.0**-22) == ("underflow", "minor", "subnormal")
     assert verdicts(0.0, 1e-8, "float16", 2.0**15) == ("underflow", "critical", "")
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
+def test_a_small_cotangent_must_not_be_multiplied_by_a_small_number_first(dtype: str) -> None:
+    """g*2^-94*2^94 underflows under a g of 2^-63 in float32: the derivative and its product are ordinary numbers."""
+    fmt = format_of(dtype)
+    small = 2.0 ** (3 * fmt.emin // 4)
+    op = toy(lambda x: bend(x, lambda x, g: g * small * (slope(x) / small)))
+    found = [f for f in serious(run(op, dtype, "backward")) if f.kind == "underflow"]
+    assert (2.0 ** (fmt.emin // 2)).hex() in {f.fixed.get("cotangent") for f in found}
