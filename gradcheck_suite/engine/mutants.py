@@ -137,7 +137,9 @@ def _dropped(dtype: str, tail: float) -> Change:
         # An entry of middling size: neither one that rounds to 0 anyway nor one that an overflow hides.
         ordinary = torch.nonzero(flat.isfinite() & (flat.abs() >= smallest)).reshape(-1)
         if len(flat) > 1 and len(ordinary):
-            middle = flat[ordinary].abs().argsort()[len(ordinary) // 2]
+            sizes = flat[ordinary].abs()
+            # The first of that size: the later ones may be copies, with which a vector was filled up.
+            middle = (sizes == sizes.median()).nonzero()[0]
             flat[ordinary[middle]] = 0
         return flat.reshape(v.shape)
 
