@@ -49,6 +49,8 @@ def attentions(fmt: Format, *, full: bool) -> Iterator[Attention]:
     yield _along(both, 2.0 ** (fmt.emax // 2), "scores past the largest float", "scale")
     if not full:
         return
+    # The only query: beside others, what one that is sure of its key hands back would drown.
+    yield Attention(q[2:] * 8.0, k, v, "one query, scores far apart", "scale", 8.0)
     yield Attention(q[:1], k[:1], v[:1], "one key", "keys", 1.0)
     yield Attention(q, np.resize(k[:1], (4, 4)), v, "equal keys", "equal keys", 4.0)
     yield _along(both, 2.0 ** (fmt.emin // 2 - 2), "scores below the smallest normal", "scale")

@@ -27,6 +27,8 @@ class Batch:
     at: float
     curve: Callable[[float], Floats] | None = field(default=None, repr=False, compare=False)
     """The logits at another place of the probe, with the same classes."""
+    confident: bool = False
+    """Whether every row has a winner, that of its class."""
 
 
 def single_rows(fmt: Format, budget: str) -> Iterator[Batch]:
@@ -37,10 +39,15 @@ def single_rows(fmt: Format, budget: str) -> Iterator[Batch]:
 
 
 def few_rows(fmt: Format) -> Iterator[Batch]:
-    """The rows that every option is tried with."""
+    """The rows that every option is tried with; of the longest also one of which a sum over the classes overflows
+    in float16, although no loss does.
+    """
     for row in rows(fmt, (2, 3, 17)):
         if row.common:
             yield _twice(row)
+    big = fmt.max / 16
+    logits = round_to(np.resize([big, 1.0, -big], 17), fmt)
+    yield _twice(Row(logits, "large entries that cancel around small ones, length 17", "level", big))
 
 
 def _once(row: Row) -> Batch:
@@ -75,7 +82,8 @@ def batches(fmt: Format, ignored: int) -> Iterator[Batch]:
     yield Batch(logits[:1], np.array([3]), "a batch of 1", "batch", 1.0)
     confident = np.zeros((3, 3))
     confident[np.arange(3), [0, 1, 2]] = round_to([12.0, 30.0, 80.0], fmt)
-    yield Batch(confident, np.arange(3), "three rows with winners of their class", "gap", 12.0)
+    label = "three rows with winners of their class"
+    yield Batch(confident, np.arange(3), label, "gap", 12.0, confident=True)
     yield Batch(confident, np.array([1, 2, 0]), "three rows with winners of another class", "gap", 12.0)
     n = 100
     long = round_to(np.resize([0.5, -1.25, 2.0, 0.125, -0.75, 1.5, -2.5], (n, 2)), fmt)
@@ -96,6 +104,9 @@ def images(fmt: Format, ignored: int) -> Iterator[Batch]:
     yield Batch(
         confident, np.resize([0, 1], (1, 1, 40)), "images of 40 pixels with rising gaps", "pixels", 40.0
     )
+    level = -fmt.max / 16
+    large, target = np.full((1, 2, 1, 40), level), np.resize([0, 1], (1, 1, 40))
+    yield Batch(large, target, "images of 40 pixels with large losses", "level", level)
 
 
 def weights(fmt: Format, classes: int) -> Iterator[tuple[str, Floats]]:

@@ -48,6 +48,7 @@ def pairs(fmt: Format, *, full: bool, shortest: int = 1, longest: int = 512) -> 
     yield _same_differences()
     if full:
         yield _partly_equal()
+        yield _dominated(fmt)
         yield from _angles(fmt)
         yield from _mixed(fmt, 17)
         yield from long_vectors(fmt, longest)
@@ -95,9 +96,11 @@ def _scales(fmt: Format, n: int, *, full: bool) -> Iterator[Pair]:
     """Scales at which squares underflow or overflow although norms and distances do not."""
     x, y = _vectors(n)
     low, high = fmt.emin // 2, fmt.emax // 2
-    exponents = [low - fmt.precision // 2, high + 1]
+    # The great one overflows as a power of 3/2 already, and as a square of a reciprocal underflows.
+    exponents = [low - fmt.precision // 2, 3 * fmt.emax // 4]
     if full:
-        exponents += [fmt.emin - fmt.precision + 5, fmt.emin, low, low - 4, high - 1, fmt.emax - 3]
+        subnormal = fmt.emin - fmt.precision + 5
+        exponents += [subnormal, fmt.emin, low, low - 4, high - 1, high + 1, fmt.emax - 3]
     for e in sorted(exponents):
         a, b = _scaled(fmt, e, x, y)
         yield Pair(a, b, f"both vectors scaled by 2^{e}", "scale", 2.0**e, _scaling(fmt, x, y))
@@ -141,6 +144,13 @@ def _partly_equal() -> Pair:
     x, y = _vectors(3)
     y[1] = x[1]
     return Pair(x, y, "one entry equal", "equal entries", 1.0)
+
+
+def _dominated(fmt: Format) -> Pair:
+    """Vectors that are almost parallel to one axis, and an ulp apart."""
+    x = np.asarray(round_to([67.0, 0.49, -1.3], fmt))
+    y = np.asarray(from_ordinal(to_ordinal(x, fmt) + np.array([1, -1, 1]), fmt))
+    return Pair(x, y, "vectors 1 ulp apart, one entry far above the others", "ulps apart", 1.0)
 
 
 def _angles(fmt: Format) -> Iterator[Pair]:
@@ -198,9 +208,11 @@ def triplets(fmt: Format, *, full: bool) -> Iterator[Triplet]:
     yield Triplet(a, a, a, "all three equal", "equal vectors", 3.0)
     yield from _on_the_hinge()
     yield Triplet(a, n, p, "negative nearer than the positive", "swap", 1.0)
-    for e in (fmt.emax // 2 + 1, fmt.emin // 2 - fmt.precision // 2):
-        x, y, z = _scaled(fmt, e, a, p, n)
-        along = _scaling(fmt, a, p, n)
+    low = fmt.emin // 2 - fmt.precision // 2
+    # Where the vectors are large the positive is the farther one: no margin would make a loss of less.
+    for e, order in ((fmt.emax // 2 + 1, (a, n, p)), (low, (a, p, n))):
+        x, y, z = _scaled(fmt, e, *order)
+        along = _scaling(fmt, *order)
         yield Triplet(x, y, z, f"all vectors scaled by 2^{e}", "scale", 2.0**e, along)
     if full:
         for length in (1, 17, 257):

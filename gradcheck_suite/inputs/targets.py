@@ -193,8 +193,9 @@ def spread(fmt: Format, landmarks: Sequence[float], count: int, seed: int) -> Fl
         fmt.smallest_normal,
         fmt.unit_roundoff,
         1.0,
-        fmt.max**0.5,
-        fmt.max / 2,
+        2.0 ** (fmt.emin // 2 - 3),
+        2.0 ** (fmt.emax // 2 + 3),
+        0.875 * fmt.max,
         fmt.max,
     ]
     near = [around(landmarks, fmt, ulps=2), approaching(landmarks, fmt)[seed % 3 :: 4]]

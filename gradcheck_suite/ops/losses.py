@@ -197,6 +197,8 @@ def binary_cross_entropy_with_logits(
     return _reduced(m, _weighted(losses, weight), reduction)
 
 
+# exp(-17.5), exp(-109) and exp(-750.3) lie below the subnormal numbers of float16, float32 and float64.
+_LOG_PROBABILITIES: Final = (-1.0, 0.0, -0.1, -17.5, -109.0, -750.3, -np.inf)
 _KL_REDUCED: Final[tuple[Params, ...]] = (*_REDUCTIONS, {"reduction": "batchmean"})
 
 
@@ -206,9 +208,7 @@ _KL_REDUCED: Final[tuple[Params, ...]] = (*_REDUCTIONS, {"reduction": "batchmean
     options=[{}, {"log_target": True}],
     reduced=[*_KL_REDUCED, *({**given, "log_target": True} for given in _KL_REDUCED)],
     landmarks=lambda p: (0.0, -1.0),
-    partners=lambda p: {
-        "target": (-1.0, 0.0, -0.1, -88.7, -700.3, -np.inf) if p["log_target"] else _PROBABILITIES
-    },
+    partners=lambda p: {"target": _LOG_PROBABILITIES if p["log_target"] else _PROBABILITIES},
     offsets=lambda p: (0.0,) if p["log_target"] else (),
     domain=lambda p, v: (v["input"] <= 0) & ((v["target"] <= 0) if p["log_target"] else _unit("target", v)),
 )
@@ -238,8 +238,10 @@ def _poisson_domain(params: Params, values: Any) -> Any:
         *({"log_input": False, "eps": v} for v in (0.1, 1e-30, 0.0)),
     ],
     reduced=[*_REDUCTIONS, {"full": True}, {"log_input": False}],
-    landmarks=lambda p: (0.0, 1.0),
+    # Where the loss is least, exp(input) = target or input = target, large terms cancel.
+    landmarks=lambda p: (0.0, 1.0, float(np.log(_COUNTS[-1]))) if p["log_input"] else (0.0, 1.0),
     partners=lambda p: {"target": _COUNTS},
+    offsets=lambda p: () if p["log_input"] else (0.0,),
     domain=_poisson_domain,
 )
 def poisson_nll_loss(

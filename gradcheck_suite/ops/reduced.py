@@ -62,7 +62,7 @@ def samples_of(op: Op, params: Params, fmt: Format, *, budget: str, seed: int) -
         and params["reduction"] == "mean"
         and not op.domain
     ):
-        many = np.full(PAST_FLOAT16, rng.choice(ordinary))
+        many = np.full(PAST_FLOAT16, ordinary[len(ordinary) // 2])
         yield _sample(op, pool, many, f"{PAST_FLOAT16} equal entries", "entries", PAST_FLOAT16)
 
 

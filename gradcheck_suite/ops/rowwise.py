@@ -221,9 +221,13 @@ def _for_normalize(params: Params, fmt: Format, *, budget: str, seed: int) -> It
     for row in rows(fmt, lengths):
         if full or row.common or row.probe == "level":
             yield _sample(_laid(row.values, dim), row, lambda values: _laid(values, dim))
-    for scale in _scales(fmt) if full else ():
+    # Below this one the powers of any norm underflow; the levels of rows are where they overflow.
+    for scale in _scales(fmt) if full else (2.0 ** (fmt.emin // 2 - 2),) if dim == 1 else ():
         (size,) = round_to([scale], fmt)
         row = along_line(fmt, "entries of one scale, length 2", "scale", float(size), np.array([3.0, -4.0]))
+        yield _sample(_laid(row.values, dim), row, lambda values: _laid(values, dim))
+    if full or p != 2.0:
+        row = _dominated(fmt)
         yield _sample(_laid(row.values, dim), row, lambda values: _laid(values, dim))
     (eps,) = round_to([params["eps"]], fmt)
     for factor in (0.5, 1.0, 2.0):
@@ -242,6 +246,16 @@ def _scales(fmt: Format) -> tuple[float, ...]:
         fmt.smallest_normal,
         fmt.smallest_subnormal,
     )
+
+
+def _dominated(fmt: Format) -> Row:
+    """One entry far above the others: what is left of its gradient is theirs alone."""
+
+    def curve(small: float) -> Any:
+        return np.array([1.5, -small, 0.75 * small])
+
+    small = 2.0 ** -(fmt.precision // 2)
+    return Row(curve(small), "one entry far above the others, length 3", "others", small, curve=curve)
 
 
 def _laid(row: Any, dim: Any) -> Any:

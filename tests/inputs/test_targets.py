@@ -111,3 +111,14 @@ def test_a_partner_beyond_the_format_does_not_become_infinite() -> None:
     )
     weights = tuples(fmt, wanted, 300, 0).values["weight"]
     assert not np.isinf(weights).any()
+
+
+def test_spread_reaches_where_squares_and_any_factor_leave_the_format() -> None:
+    for name in FORMATS:
+        fmt = format_of(name)
+        x = spread(fmt, (0.0,), 40, 0)
+        for sign in (1, -1):
+            y = sign * x[np.isfinite(x)]
+            assert ((y > 0.8 * fmt.max) & (y < 0.95 * fmt.max)).any()
+            assert ((y > fmt.max**0.5 * 2) & (y < fmt.max**0.5 * 32)).any()
+            assert ((y < fmt.smallest_normal**0.5 / 2) & (y > fmt.smallest_normal**0.5 / 32)).any()
