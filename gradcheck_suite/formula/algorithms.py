@@ -6,7 +6,8 @@ sorted entry's is that of the entry that it is, a root's comes from the implicit
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cmp_to_key, partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -23,11 +24,16 @@ _STEPS: Final = 9
 """Newton doubles the digits: 48 bits become 24,000."""
 
 
+class _Tied(Exception):
+    """Two entries are equal, or the precision does not tell."""
+
+
 class Algorithms:
     """What the context adds to its functions."""
 
     field: Field
     ties: list[Any]
+    branches: list[Any]
     undecided: list[Any]
     const: Callable[[Any], Array]
     variable: Callable[[Any], Array]
@@ -39,6 +45,7 @@ class Algorithms:
     mean: Callable[..., Array]
     norm: Callable[..., Array]
     flip: Callable[..., Array]
+    gather: Callable[..., Array]
     _present: Callable[..., Array]
     _annihilated: Callable[[Any, Any], Array]
     where: Callable[..., Array]
@@ -71,17 +78,42 @@ class Algorithms:
 
     def _sorted(self, x: Any, axis: int, *, nan_last: bool) -> Array:
         rows: Array = self.const(x)
-        size = rows.shape[axis]
-        # Neighbours are compared and exchanged, as often as the farthest entry may have to travel.
-        for turn in range(size):
-            start = turn % 2
-            pairs = (size - start) // 2
-            if pairs:
-                rows = self._exchanged(rows, axis, start, pairs, nan_last=nan_last)
+        order = self._order(rows, axis)
+        if order is not None:
+            self._note_branches(np.argsort(order, axis), axis)
+            return self.gather(rows, order, axis)
+        for left in _neighbours(rows.shape[axis]):
+            rows = self._exchanged(rows, axis, left, nan_last=nan_last)
         return rows
 
-    def _exchanged(self, x: Array, axis: int, start: int, pairs: int, *, nan_last: bool) -> Array:
-        left = np.arange(start, start + 2 * pairs, 2)
+    def _note_branches(self, ranks: Any, axis: int) -> None:
+        """Record the comparisons by which neighbours with these ranks would be exchanged."""
+        lines = np.moveaxis(ranks, axis, -1).copy()
+        for left in _neighbours(lines.shape[-1]):
+            a, b = lines[..., left], lines[..., left + 1]
+            self.branches += [np.moveaxis(a <= b, -1, axis), np.moveaxis(a >= b, -1, axis)]
+            lines[..., left], lines[..., left + 1] = np.minimum(a, b), np.maximum(a, b)
+
+    def _order(self, rows: Array, axis: int) -> Any:
+        """The places of the entries in rising order along an axis; None where some are equal, or not told apart."""
+        lines = np.moveaxis(rows.value, axis, -1)
+        order = np.empty(lines.shape, dtype=np.int64)
+        try:
+            for place in np.ndindex(*lines.shape[:-1]):
+                order[place] = sorted(
+                    range(lines.shape[-1]), key=cmp_to_key(partial(self._rising, lines[place]))
+                )
+        except _Tied:
+            return None
+        return np.moveaxis(order, -1, axis)
+
+    def _rising(self, line: Objects, i: int, j: int) -> int:
+        found = self.field.compare(line[i], line[j])
+        if found not in (1, -1):
+            raise _Tied
+        return found
+
+    def _exchanged(self, x: Array, axis: int, left: Any, *, nan_last: bool) -> Array:
         a, b = _taken(x, left, axis), _taken(x, left + 1, axis)
         low, high = self.minimum(a, b), self.maximum(a, b)
         # Of a number and NaN the number comes first; what is NaN of the two stays `high`, which is undecided.
@@ -197,6 +229,14 @@ class Algorithms:
         ones = elementwise(lambda _: self.field.one, value.value)
         (slope,) = gradient(value, ones, [t])  # type: ignore[list-item]
         return slope
+
+
+def _neighbours(size: int) -> Iterator[Any]:
+    """The left ones of the neighbours that are compared and exchanged, as often as the farthest may have to travel."""
+    for turn in range(size):
+        left = np.arange(turn % 2, size - 1, 2)
+        if len(left):
+            yield left
 
 
 def _taken(x: Array, where: Any, axis: int) -> Array:

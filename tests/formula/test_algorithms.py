@@ -51,6 +51,30 @@ def test_equal_entries_of_a_sort_are_a_tie(field: Any) -> None:
     assert any(np.any(tie) for tie in m.ties)
 
 
+def test_entries_that_are_told_apart_are_exchanged_at_once() -> None:
+    """Neighbour by neighbour takes a step for each entry, which only equal ones need."""
+    rows = np.random.default_rng(5).standard_normal((2, 33))
+
+    field: Any = ARB
+
+    def nodes(x: Any) -> tuple[int, int]:
+        with ARB.precision(64):
+            m = Context(field)
+            y, depth = m.sort(m.variable(np.asarray(x).astype(object))), 0
+            parents = list(y.parents)
+            while parents:
+                depth += 1
+                parents = [p for x, _ in parents[:1] for p in x.parents]
+            return depth, len(m.branches)
+
+    at_once, compared = nodes(rows)
+    rows[1, 5] = rows[1, 7]
+    stepwise, as_often = nodes(rows)
+    assert at_once < 3 < 33 <= stepwise
+    # Whether two calls take the same branches is told by comparing one record with the other.
+    assert compared == as_often
+
+
 @pytest.mark.parametrize("field", FIELDS)
 def test_cumsum(field: Any) -> None:
     x = np.arange(6.0).reshape(2, 3)
