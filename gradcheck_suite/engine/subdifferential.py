@@ -43,6 +43,7 @@ _LARGE = 128
 """Entries of a sample from which on fewer points nearby are asked for."""
 
 _PLACES = 6
+_NOISE = 2.0**-12
 _SAME = 2.0**-40
 _CONDITIONED, _MOST_CONDITIONED = 8, 48
 
@@ -80,6 +81,7 @@ class _Hull:
     directions: list[Floats] = field(default_factory=list)
     bends: Any = 0.0
     axes: bool = False
+    signs: Floats | None = None
 
     def __post_init__(self) -> None:
         self.sizes = [np.size(x) for x in self.problem.inputs.values()]
@@ -127,8 +129,40 @@ class _Hull:
         The gradient of a convex function at x + t d is extreme in the direction d, that of a concave one in -d; a
         cotangent of both signs makes both of one op.
         """
+        if self.signs is not None:
+            return self.signs
         signs: Floats = np.where(np.broadcast_to(self.bends, (sum(self.sizes),)) < 0, -1.0, 1.0)
         return signs
+
+    def regular(self, member: Bools) -> bool:
+        """Whether each gradient seen is the one that is extreme in its direction, as those of convex functions are."""
+        if len(self.directions) < len(self.vertices):
+            return True
+        real = [k for k, point in enumerate(self.points) if not point.straight]
+        gradients = np.array([[float(b.mid()) for b in self.vertices[k][member]] for k in real])
+        ways = np.array([self.directions[k] * self.curvature for k in real])[:, member[: sum(self.sizes)]]
+        with np.errstate(all="ignore"):
+            reached, sizes = gradients @ ways.T, np.abs(gradients) @ np.abs(ways).T
+            return not (reached > np.diag(reached) + _NOISE * sizes).any()
+
+    def bend_by_cotangent(self) -> bool:
+        """Let gradients bend by the sign of the cotangents that reach them, as they do where outputs are convex; False
+        where all cotangents have one sign.
+        """
+
+        def size_of(size: int) -> Any:
+            return np.abs(np.asarray(self.wanted.cotangent(size), dtype=np.float64))
+
+        signs = np.zeros(sum(self.sizes))
+        for vertex, point in zip(self.vertices, self.points, strict=True):
+            if signs.all():
+                break
+            with ARB.precision(self.precision):
+                found, _ = evaluate(point, ARB, replace(self.wanted, cotangent=size_of))
+            same = np.concatenate([found[c] for c in self.columns])
+            signs += [float((a * b).mid()) for a, b in zip(vertex, same, strict=True)][: len(signs)]
+        self.signs = np.where(signs < 0, -1.0, 1.0)
+        return bool((signs < 0).any())
 
     def _take(self, point: Problem) -> bool:
         """Note the gradient at a point; whether a documented clamp holds there."""
@@ -251,24 +285,23 @@ def _judged(
     member = hull.varies()
     if not known:
         # So many entries tie that the set cannot be told.
-        return _verdict(
-            computed, _exact(hull, None, got), member=member, undefined=member | _apart(hull, got)
-        )
+        return _at_first(hull, computed, got, member=member, undefined=member | _apart(hull, got))
     # What is not finite is no element of any set; the other entries are judged without it.
     judged = member & np.isfinite(got)
     if not judged.any():
-        return _verdict(
-            computed,
-            _exact(hull, None, got),
-            member=member,
-            weights=(1.0,),
-            steps=(_dyadic_problem(hull.points[0]),),
-        )
+        return _at_first(hull, computed, got, member=member)
     fit = _search(hull, fmt, got, judged, max_ulp)
-    if fit.gap > 1.0 and not hull.axes:
+    if fit.gap > 1.0 and not hull.axes and (len(got) <= _LARGE or hull.regular(judged)):
         _axes(hull)
         fit = _search(hull, fmt, got, judged, max_ulp)
+    if fit.gap > 1.0 and not hull.regular(judged) and hull.bend_by_cotangent():
+        fit = _search(hull, fmt, got, judged, max_ulp)
     inside = fit.gap <= 1.0
+    proven = inside or hull.regular(judged)
+    if not proven and not (hull.axes and _beyond(_gaps(hull, fmt, got, judged, max_ulp))):
+        # The function is neither convex nor concave: a gradient that was not found may be one all the same.
+        unsure = member if hull.axes else member | _apart(hull, got)
+        return _at_first(hull, computed, got, member=member, undefined=unsure)
     near = judged.copy()
     if not inside:
         near[judged] = _faultless(hull, fit, fmt, got, judged, max_ulp)
@@ -282,6 +315,12 @@ def _judged(
         weights=tuple(float(w) for w, _ in kept),
         steps=tuple(_dyadic_problem(p) for _, p in kept),
     )
+
+
+def _at_first(hull: _Hull, computed: Mapping[str, Floats], got: Floats, **flags: Bools) -> TieVerdict:
+    """The verdict whose element is the first gradient that was seen."""
+    steps = (_dyadic_problem(hull.points[0]),)
+    return _verdict(computed, _exact(hull, None, got), **flags, weights=(1.0,), steps=steps)
 
 
 def _explore(hull: _Hull, fmt: Format, got: Floats, max_ulp: float) -> bool:
@@ -351,6 +390,11 @@ def _exchanged(hull: _Hull, k: int, got: Floats, misses: Bools) -> Floats | None
             step[where[mine]] = hull.directions[k][where[other]]
             return step
     return None
+
+
+def _beyond(gaps: Floats) -> bool:
+    """Whether an entry is less than in any gradient nearby, or greater."""
+    return bool((gaps.min(axis=0) > 1.0).any() or (gaps.max(axis=0) < -1.0).any())
 
 
 def _search(hull: _Hull, fmt: Format, got: Floats, member: Bools, max_ulp: float) -> Fit:

@@ -132,6 +132,27 @@ def test_an_even_share_of_differences_that_tie() -> None:
     assert judged(formula, x, 2 * got) == "outside"
 
 
+def test_a_gradient_that_was_not_found_proves_nothing_where_sets_are_not_those_of_convex_functions() -> None:
+    """The mean of |sort(a) - sort(b)|, kept in order and half-way between b above and below, wherever both tie: that is
+    an element, of two among very many limits."""
+    rng = np.random.RandomState(1)
+    a, b = (np.resize(np.arange(13.0), 33)[rng.permutation(33)] for _ in range(2))
+    ranks = [np.argsort(np.argsort(x, kind="stable"), kind="stable") for x in (a, b)]
+    slopes = np.sign(np.sort(a) - np.sort(b)) / 33
+    got = np.concatenate([slopes[ranks[0]], -slopes[ranks[1]]])
+    formula = lambda m, x: m.mean(m.abs(m.sort(x[:33]) - m.sort(x[33:])))  # noqa: E731
+    x = np.concatenate([a, b])
+    assert judged(formula, x, got) in ("inside", "undefined")
+    steeper = np.where(np.arange(66) == 5, 1.0, got)
+    assert judged(formula, x, steeper) in ("outside", "undefined")
+
+
+def test_an_entry_that_no_gradient_nearby_has_is_outside_of_any_set() -> None:
+    """x0 x1 at 0 of max - max, neither convex nor concave: no entry is ever 2."""
+    formula = lambda m, x: m.max(x[:2]) * 2 - m.max(x[1:]) - m.sort(x)[1]  # noqa: E731
+    assert judged(formula, [0.0, 0.0, 0.0], [5.0, 0.0, -5.0]) == "outside"
+
+
 def test_where_gradients_grow_nothing_is_judged() -> None:
     assert judged(lambda m, x: m.sqrt(m.abs(x)), [0.0], [123.0]) == "undefined"
 
