@@ -155,7 +155,8 @@ def test_an_op_like_torchs_is_tried_on_more_shapes_than_torch(name: str) -> None
 
     def times(factor: float) -> Callable[..., torch.Tensor]:
         def fn(x: torch.Tensor, *rest: torch.Tensor, **labels: torch.Tensor) -> torch.Tensor:
-            y = right(x.double(), *(t.double() for t in rest), **labels)
+            others = (t.double() if t.is_floating_point() else t for t in rest)
+            y = right(x.double(), *others, **labels)
             return (y * (factor if wrong(x) else 1)).to(x.dtype)
 
         return fn
