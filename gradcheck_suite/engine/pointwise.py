@@ -317,7 +317,7 @@ class Subject:
         cotangent: float,
     ) -> Verdicts:
         if self.op.documented is not None:
-            holds = self._as_documented(inputs, computed, verdicts, column, cotangent)
+            holds = self.as_documented(inputs, computed, verdicts, column, cotangent)
             verdicts = verdicts.with_reason(holds, "documented")
         finite = np.logical_and.reduce([np.isfinite(x) for x in inputs.values()])
         where = np.flatnonzero((verdicts.kind > 0) & (verdicts.severity < 4) & finite)
@@ -340,13 +340,13 @@ class Subject:
         formula = bind(self.op.formula, self.params, {}, (*self.op.extras, *self.reals))
         return Column(formula=formula, reals=self.reals, name=column, fmt=self.fmt, scale=cotangent)
 
-    def _as_documented(
+    def as_documented(
         self,
         inputs: Mapping[str, Floats],
         computed: Floats,
         verdicts: Verdicts,
         column: str,
-        cotangent: float,
+        cotangent: float = 1.0,
     ) -> npt.NDArray[np.bool_]:
         """Where what fails deviates as the documentation states; where it states a form, what is computed must be
         that.

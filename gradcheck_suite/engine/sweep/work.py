@@ -48,6 +48,8 @@ SPREAD: Final = 2 * TARGET
 _MOST_APART: Final = 20_000
 _MOST_RUNS: Final = 64
 _AT_ONCE: Final = 1 << 14
+# Floats of one part that are asked whether they deviate as the documentation states.
+_DOCUMENTED: Final = 32
 _ONE_AT_A_TIME: Final = threading.Lock()
 _INFO: Final = SEVERITIES.index("info")
 
@@ -258,6 +260,8 @@ class Worker:
                 marked = np.asarray(
                     self.op.documented(self.subject.params, {self.op.inputs[0]: x}), dtype=bool
                 )
+            if self.op.documented_form is not None and marked.any():
+                marked &= self._as_documented(x, computed, verdicts, marked, derivative)
             verdicts = verdicts.with_reason(marked, "documented")
         where = np.flatnonzero(verdicts.severity < _INFO)
         if not len(where):
@@ -265,6 +269,21 @@ class Worker:
         chosen = slice(None) if len(where) == len(x) else where
         inside = self.ranges.holds(x[chosen], computed[chosen], exact[chosen], block, derivative)
         return verdicts.with_reason(where[inside], "ill-conditioned")
+
+    def _as_documented(
+        self, x: Floats, computed: Floats, verdicts: Verdicts, marked: Bools, derivative: int
+    ) -> Bools:
+        """Whether what is computed is what the documentation states, asked of a few of the floats that it speaks of:
+        of none more, where one of these is something else.
+        """
+        some = np.flatnonzero(marked)
+        some = some[:: max(1, len(some) // _DOCUMENTED)]
+        column = self.columns[self.plan.derivatives.index(derivative)]
+        given = {self.op.inputs[0]: x[some]}
+        holds = self.subject.as_documented(given, computed[some], verdicts.take(some), column)
+        found = np.full(len(x), bool(holds.all()))
+        found[some] = holds
+        return found
 
     def _note(self, ordinals: Ints, verdicts: Verdicts, summary: Summary) -> None:
         summary.runs += runs_of(ordinals, verdicts.kind, verdicts.reason, verdicts.severity, verdicts.ulp)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from gradcheck_suite.engine.judge import KINDS, REASONS
 from gradcheck_suite.engine.pointwise import Subject
 from gradcheck_suite.engine.sweep.kernels import bins_of
 from gradcheck_suite.engine.sweep.plan import Plan, Task, tasks, variant_items
@@ -96,6 +99,20 @@ def test_float32_agrees_with_the_engine_float_by_float(kernel: str) -> None:
         assert sum(counts(summary).values()) == np.count_nonzero(verdicts.kind)
         worst = max(summary.runs, key=lambda run: run.ulp)
         assert worst.ulp == pytest.approx(float(verdicts.ulp.max()), rel=1e-6)
+
+
+@pytest.mark.parametrize(("beyond", "reason"), [(1.0, "documented"), (2.0, "")])
+def test_what_is_documented_to_be_linear_and_is_not_fails(beyond: float, reason: str) -> None:
+    def call(input: torch.Tensor, *, threshold: float, beta: float = 1.0) -> torch.Tensor:
+        return torch.where(input * beta > threshold, beyond * input, torch.nn.functional.softplus(input))
+
+    op = replace(registry().get("softplus"), call=call, custom=True)
+    plan = plan_of("softplus", {"threshold": 1.0}, "float32", directions=("forward",))
+    start = 128 << 23
+    (summary,) = Worker(plan, op).run(Task(number=0, sign=1, start=start, stop=start + 2000))
+    (key,) = counts(summary)
+    assert (KINDS[key[0]], REASONS[key[1]]) == ("inaccurate", reason)
+    assert counts(summary)[key] == 2000
 
 
 def test_all_finite_floats_are_swept_once() -> None:
