@@ -77,7 +77,8 @@ def pytest_gradcheck_register(register: Callable[..., object]) -> None:
         register("fused_gelu", fused_gelu, like="gelu", against=torch.nn.functional.gelu, against_factor=2)
 
     Findings of registered ops fail from `minor` on; `--gradcheck-fail-on` moves that. Documented deviations
-    never fail: `documented=lambda params, values: values["x"] > 20, documented_reason="linear above 20"`.
+    never fail: `documented=lambda params, values: values["x"] > 20, documented_reason="linear above 20"`; with
+    `documented_form=lambda m, x: x` only what is computed so.
     `gradcheck audit NAME` mutates the op and says what its gate catches.
 
     Registering a name twice, or `like` an op that does not exist, is a usage error.

@@ -70,6 +70,7 @@ class Registrar:
         partners: Callable[[Params], Mapping[str, Sequence[float]]] | None = None,
         offsets: Callable[[Params], Sequence[float]] | None = None,
         documented: Callable[[Params, Mapping[str, Any]], Any] | None = None,
+        documented_form: Callable[..., Any] | None = None,
         documented_reason: str = "",
         samples: Callable[..., Iterable[Sample]] | None = None,
         adapter: Callable[..., Any] | None = None,
@@ -92,7 +93,8 @@ class Registrar:
         `samples(params, fmt, budget=…, seed=…)` yields the calls to judge (see `gradcheck_suite.samples`);
         without it the op maps entries to entries. `outputs` names several outputs, each judged by itself.
         `domain` and `documented` take the parameters and float64 arrays by name and return which points they
-        hold for. `adapter(fn, *tensors, **parameters)` calls `fn` in its own way. `inplace` is True where
+        hold for; `documented_form` is a formula of what is computed there, without which anything is excused.
+        `adapter(fn, *tensors, **parameters)` calls `fn` in its own way. `inplace` is True where
         `fn` overwrites its first tensor, or the form that does; `out` the form with `out=`. `structural`
         parameters are not numbers to be rounded.
 
@@ -119,6 +121,7 @@ class Registrar:
             partners=partners,
             offsets=offsets,
             documented=documented,
+            documented_form=documented_form,
             samples=samples,
             adapter=adapter,
             out=out,
@@ -152,6 +155,7 @@ class Registrar:
                     partners=partners,
                     offsets=mistakes.numbers_of(name, "offsets", offsets),
                     documented=mistakes.mask_of(name, "documented", documented),
+                    documented_form=documented_form,
                     documented_reason=documented_reason or None,
                     samples=samples,
                     structural=_names(name, "structural", structural) or None,
@@ -202,7 +206,10 @@ class _Stated:
         inplace = None if isinstance(self.inplace, bool) else self.inplace
         partners = self.options.get("partners")
         stated = {} if partners is None else {"partners": mistakes.partners_of(self.name, partners, tensors)}
-        if "documented" in self.options:
+        form = self.options.get("documented_form")
+        if form is not None:
+            stated["documented_form"] = self._deviating(form)
+        elif "documented" in self.options:
             # Somebody else's deviation has a form of its own, if any.
             stated["documented_form"] = None
         return {
@@ -215,6 +222,12 @@ class _Stated:
             **self.options,
             **stated,
         }
+
+    def _deviating(self, form: Callable[..., Any]) -> Callable[..., Any]:
+        if "documented" not in self.options:
+            raise UsageError(f"documented_form= of {self.name} holds nowhere; say where with documented=")
+        explained = mistakes.explained(form, f"documented_form= of {self.name}", pointwise=True)
+        return custom.output_of(explained, self.outputs, formula_of=self.name) if self.outputs else explained
 
     def call(self, names: Sequence[str]) -> Callable[..., Any]:
         """How the engine calls the op, with tensors in the order of `names`."""

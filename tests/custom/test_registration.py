@@ -405,6 +405,24 @@ def test_documented_deviations_never_fail() -> None:
     assert any("it saturates" in f.message for f in found[0].findings)
 
 
+def test_a_documented_deviation_may_state_its_form() -> None:
+    """It saturates at 2 from 4 on: a slope or another number there is none of that."""
+
+    def saturating(x: torch.Tensor, *, at: float = 2.0) -> torch.Tensor:
+        return torch.where(x > 4, torch.full_like(x, at) + 0 * x.detach().clamp(0, 1), half(x))
+
+    options: dict[str, Any] = {
+        "formula": half_formula,
+        "documented": lambda p, v: v["x"] > 4,
+        "documented_form": lambda m, x: m.const(2),
+    }
+    assert not [f for f in serious(judged("mine", saturating, **options)) if f.kind != "masked"]
+    other = serious(judged("mine", lambda x: saturating(x, at=3.0), **options, directions=["forward"]))
+    assert "inaccurate" in {f.kind for f in other}
+    with pytest.raises(UsageError, match="say where with documented="):
+        judged("mine", half, formula=half_formula, documented_form=lambda m, x: x)
+
+
 def test_an_op_for_other_devices_is_skipped_with_a_reason() -> None:
     (found,) = judged("mine", half, formula=half_formula, devices=["cuda"], directions=["forward"])
     assert (found.verdict, found.note) == ("unsupported", "mine runs on cuda only, not on cpu")
