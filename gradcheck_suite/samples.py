@@ -20,7 +20,7 @@ import numpy as np
 from gradcheck_suite.errors import UsageError
 from gradcheck_suite.floats import Format
 from gradcheck_suite.inputs import rows as adversarial
-from gradcheck_suite.inputs.classes import batches, single_rows
+from gradcheck_suite.inputs.classes import batches, careless_batches, single_rows
 from gradcheck_suite.inputs.shaped import Shapes, fillings
 from gradcheck_suite.ops.record import Params, Sample
 
@@ -69,7 +69,7 @@ def labelled_rows(logits: str = "logits", target: str = "target", *, ignored: in
     """
 
     def batched(params: Params, fmt: Format, *, budget: str, seed: int) -> Iterator[Sample]:
-        for batch in (*single_rows(fmt, budget), *batches(fmt, ignored)):
+        for batch in (*single_rows(fmt, budget), *batches(fmt, ignored), *careless_batches(fmt, ignored)):
             yield Sample(
                 inputs={logits: batch.logits},
                 extra={target: batch.target},

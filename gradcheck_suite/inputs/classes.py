@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_suite.floats import Format, round_to
-from gradcheck_suite.inputs.rows import LENGTHS, PAST_FLOAT16, Row, rows
+from gradcheck_suite.inputs.rows import LENGTHS, PAST_FLOAT16, PRIME, Row, rows
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -88,6 +88,21 @@ def batches(fmt: Format, ignored: int) -> Iterator[Batch]:
     n = 100
     long = round_to(np.resize([0.5, -1.25, 2.0, 0.125, -0.75, 1.5, -2.5], (n, 2)), fmt)
     yield Batch(long, np.resize([0, 1, 1, ignored], n), f"a batch of {n}", "batch", float(n))
+
+
+def careless_batches(fmt: Format, ignored: int) -> Iterator[Batch]:
+    """What a loss of one's own may get wrong: losses that are multiplied by 0 in place of being left out, and more
+    equal ones than a sum in 16 bits counts.
+    """
+    logits = round_to(np.resize([0.5, -1.25, 2.0, 0.125, -0.75, 1.5, -2.5], (3, 4)), fmt)
+    for value, name in ((np.inf, "+inf"), (-np.inf, "-inf"), (fmt.max, "the largest number")):
+        beyond = logits.copy()
+        beyond[1, 2] = value
+        yield Batch(
+            beyond, np.array([0, ignored, 3]), f"a batch that ignores a row with {name}", "ignored", 1.0
+        )
+    rows = PRIME[1]
+    yield Batch(np.zeros((rows, 2)), np.resize([0, 1], rows), f"a batch of {rows} equal rows", "batch", rows)
 
 
 def images(fmt: Format, ignored: int) -> Iterator[Batch]:

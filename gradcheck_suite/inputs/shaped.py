@@ -92,11 +92,21 @@ def _alone(fmt: Format, ordinary: Mapping[str, Floats]) -> Iterator[Filling]:
             {**ordinary, name: cancelling}, f"{name} cancels around small entries", f"level of {name}", big
         )
         for value in (fmt.max, -fmt.max, 0.0, np.inf, -np.inf, np.nan):
-            special = x.copy()
-            special.flat[x.size // 2] = value
-            at = {np.inf: fmt.max, -np.inf: -fmt.max}.get(value, value)
             label = f"one entry of {name} is {value:g}"
-            yield Filling({**ordinary, name: special}, label, f"entry of {name}", 0.0 if np.isnan(at) else at)
+            yield _with(fmt, ordinary, name, x.size // 2, value, label)
+        if x.size > 1:
+            # Padding, and what a mask leaves out, stands at the end.
+            yield _with(fmt, ordinary, name, -1, np.inf, f"the last entry of {name} is inf")
+
+
+def _with(
+    fmt: Format, ordinary: Mapping[str, Floats], name: str, place: int, value: float, label: str
+) -> Filling:
+    """One entry of one input is a special value."""
+    special = ordinary[name].copy()
+    special.flat[place] = value
+    at = {np.inf: fmt.max, -np.inf: -fmt.max}.get(value, value)
+    return Filling({**ordinary, name: special}, label, f"entry of {name}", 0.0 if np.isnan(at) else at)
 
 
 def _pairs(fmt: Format, ordinary: Mapping[str, Floats]) -> Iterator[Filling]:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 import gradcheck_suite
 from gradcheck_suite.errors import UsageError
-from gradcheck_suite.samples import Sample, rows, shaped
+from gradcheck_suite.samples import Sample, labelled_rows, rows, shaped
 from tests.engine.test_reproducers import check as check_reproducer
 
 Change = Callable[[torch.Tensor], torch.Tensor]
@@ -273,6 +273,61 @@ def test_a_sum_in_sixteen_bits_that_stops_growing_is_found() -> None:
     assert not check(stops, lambda m, x: m.mean(x * x, -1), samples, **options).ok
     upcast = in_double(stops)
     check(upcast, lambda m, x: m.mean(x * x, -1), samples, **options).assert_ok()
+
+
+def nll(m: Any, logits: Any, target: Any) -> Any:
+    keep = target != -100
+    losses = -m.gather(m.log_softmax(logits), (target * keep)[:, None])[:, 0]
+    return m.sum(m.select(keep, losses, 0))
+
+
+def losses(logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    keep = target != -100
+    rows = torch.log_softmax(logits.double(), -1)
+    return -rows.gather(1, (target * keep)[:, None])[:, 0], keep
+
+
+def left_out(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    each, keep = losses(logits, target)
+    return torch.where(keep, each, 0).sum().to(logits.dtype)
+
+
+def times_zero(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    each, keep = losses(logits, target)
+    return (each * keep).sum().to(logits.dtype)
+
+
+def counted_in_16_bits(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    each, keep = losses(logits, target)
+    total = torch.zeros((), dtype=logits.dtype)
+    for loss in torch.where(keep, each, 0).to(logits.dtype):
+        total = total + loss
+    return total
+
+
+@pytest.mark.parametrize(
+    ("fn", "dtype", "kinds"),
+    [
+        (left_out, "float16", set()),
+        (times_zero, "float16", {"nan"}),
+        (counted_in_16_bits, "float16", {"inaccurate"}),
+        (counted_in_16_bits, "bfloat16", {"inaccurate"}),
+    ],
+)
+def test_losses_that_are_left_out_or_many(fn: Any, dtype: str, kinds: set[str]) -> None:
+    # In double the smallest losses lose their digits.
+    few = lambda p, f, **o: (s for s in labelled_rows()(p, f, **o) if s.probe in ("ignored", "batch"))  # noqa: E731
+    options: Any = {"inputs": ["logits"], "directions": ["forward"], "dtypes": [dtype]}
+    assert {f.kind for f in check(fn, nll, few, **options).failing} == kinds
+
+
+def test_what_a_mask_leaves_out_at_the_end_is_not_multiplied_by_zero() -> None:
+    mask = np.arange(6) < 4
+    formula = lambda m, x: m.sum(m.select(mask, x * x, 0))  # noqa: E731
+    samples = shaped({"x": (6,)})
+    check(lambda x: x.double()[:4].square().sum().to(x.dtype), formula, samples).assert_ok()
+    found = check(lambda x: (x.double().square() * torch.tensor(mask)).sum().to(x.dtype), formula, samples)
+    assert "nan" in {f.kind for f in found.failing}
 
 
 NAN = [
