@@ -34,8 +34,8 @@ _SCREENED = (2**15, 1024)
 _SCREENED_ELSEWHERE = (2**18, 2**12)
 """Floats of all other binades together, of both signs."""
 
-_PORTION, _PATIENCE = 2**16, 1.0
-"""Floats of one call, and seconds that one may take: a hundred times what a slow op needs."""
+_PORTION, _PATIENCE = 2**18, 1.0
+"""Floats of one call, and seconds that one may take: ten times what torch needs for a slow op."""
 
 Floats = npt.NDArray[np.float64]
 

@@ -261,7 +261,7 @@ def test_an_op_that_is_too_slow_for_very_many_floats_is_asked_no_more_of_them(
         return half(x)
 
     assert accused(fn, half_formula, directions=["forward"]) == []
-    assert sum(size == 2**16 for size in asked) == 1
+    assert sum(size == 2**18 for size in asked) == 1
 
 
 @pytest.mark.parametrize("ends", [(5.0, 5.1), (0.0717, 0.0718), (-13.021, -13.008)])
