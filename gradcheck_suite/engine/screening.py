@@ -7,6 +7,7 @@ which it is wrong, a single wrong float, and kinks, which are right.
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Final
 
@@ -32,8 +33,15 @@ _TIMES: Final = 3.0
 # What the rounding of five evenly spaced values adds up to at most, in that of one.
 _EVEN: Final = 8 / 3
 
-# Numbers as people write them: of two digits by powers of ten, and small integers.
+# Numbers as people write them: of two digits by powers of ten, small integers, and constants with a name.
 _DIGITS, _POWERS, _WHOLE = 100, range(-4, 2), 1024
+_NAMED: Final = [
+    *math.pi * 2.0 ** np.arange(-2, 2),
+    math.e,
+    math.log(2),
+    math.log(10),
+    *2.0 ** np.array([-0.5, 0.5]),
+]
 
 
 @lru_cache(maxsize=4)
@@ -56,7 +64,7 @@ def grid(fmt: Format, per_binade: int, elsewhere: int = 8) -> Floats:
 def _plain(fmt: Format) -> Ints:
     """Ordinals of the floats nearest to numbers that people write, each with its neighbours."""
     decimals = np.outer(np.arange(1, _DIGITS), 10.0 ** np.array(_POWERS))
-    numbers = round_to(np.concatenate([decimals.ravel(), np.arange(1.0, _WHOLE)]), fmt)
+    numbers = round_to(np.concatenate([decimals.ravel(), np.arange(1.0, _WHOLE), _NAMED]), fmt)
     # Elsewhere the floats lie so far apart that a curve bends by more than its rounding between them.
     low, high = _CENTRAL
     ordinals = to_ordinal(numbers[(numbers > 2.0**low) & (numbers < 2.0**high)], fmt)

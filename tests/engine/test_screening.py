@@ -44,7 +44,7 @@ def test_a_step_of_a_few_units_stands_out_of_a_rounded_curve(dtype: str, floats:
 
 
 def test_a_grid_holds_the_numbers_that_people_write() -> None:
-    written = round_to([0.1, 0.5, 2.5, 37.0, 0.044, -20.0, 1000.0], FMT)
+    written = round_to([0.1, 0.5, 2.5, 37.0, 0.044, -20.0, 1000.0, np.pi, -np.log(2.0)], FMT)
     assert np.isin(written, grid(FMT, 64)).all()
 
 
