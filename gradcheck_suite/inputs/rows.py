@@ -33,7 +33,6 @@ PAST_FLOAT16: Final = 65_600
 
 _FULL: Final = 17  # rows up to this length take part in every family
 _LONGEST: Final = 10_000  # longer ones in one only
-_SHORT: Final = 3  # what no length makes harder is tried on this one
 _ORDINARY: Final = np.array([0.5, -1.25, 2.0, 0.125, -0.75, 1.5, -2.5, 0.875, 3.0, -0.25, 1.0, -1.75, 0.0625])
 
 
@@ -71,6 +70,15 @@ def highest_order(entries: int) -> int:
     a gradient another two.
     """
     return 2 if entries < PAST_FLOAT16 else 0
+
+
+def below_zero(fmt: Format) -> Iterator[Row]:
+    """Rows whose maximum is exactly 0, so that log(sum(exp)) is no more than what the others add to it."""
+    half, tiny = -log(fmt.unit_roundoff) / 2, -log(fmt.smallest_normal)
+    along = _rounded(lambda level: np.array([level, 0.0, level]), fmt)
+    for gap in (1.5 * half, half + tiny / 2):
+        level = -float(round_to([gap], fmt)[0])
+        yield Row(along(level), "a winner at 0, all others below, length 3", "level", level, curve=along)
 
 
 def along_line(fmt: Format, label: str, probe: str, at: float, base: Floats) -> Row:
@@ -148,12 +156,6 @@ def _gaps(fmt: Format, n: int) -> Iterator[Row]:
     for gap in (1.0, half, full):
         rounded = float(round_to([gap], fmt)[0])
         yield Row(-_winner(n, gap), "one loser, all others equal", "gap", -rounded, curve=_winning(n))
-    if n == _SHORT:
-        # The maximum is exactly 0, so that log(sum(exp)) is no more than what the others add to it.
-        for gap in (1.5 * half, half + tiny / 2):
-            level = -float(round_to([gap], fmt)[0])
-            along = _below_zero(n)
-            yield Row(along(level), "a winner at 0, all others below", "level", level, curve=along)
     extremes = np.full(n, -fmt.max)
     extremes[n // 2] = fmt.max
     yield Row(extremes, "the largest gap there is", "gap", fmt.max)
@@ -210,11 +212,6 @@ def _winner(n: int, gap: float) -> Floats:
 def _winning(n: int) -> Callable[[float], Floats]:
     """Rows whose one winner is ahead by the place on the probe, or behind where that is negative."""
     return lambda gap: _winner(n, gap)
-
-
-def _below_zero(n: int) -> Callable[[float], Floats]:
-    """Rows with a winner at 0, the other entries all at the place on the probe."""
-    return lambda level: np.where(_winner(n, 1.0) > 0, 0.0, level)
 
 
 def _scaled(n: int) -> Callable[[float], Floats]:

@@ -27,6 +27,7 @@ from gradcheck_suite.inputs.classes import (
     probabilities,
     single_rows,
     weights,
+    wide_row,
 )
 from gradcheck_suite.inputs.rows import PAST_FLOAT16, Row, highest_order, rows
 from gradcheck_suite.ops.declare import operation
@@ -118,6 +119,9 @@ def _for_classes(
     else:
         for batch in few_rows(fmt):
             yield from _with_weights(batch, fmt, tensors, every=False)
+    if params.get("label_smoothing"):
+        # It adds up all classes.
+        yield from _with_weights(wide_row(fmt), fmt, tensors, every=False)
     for number, batch in enumerate(batches(fmt, ignored)):
         # Right answers too: beside a loss of almost nothing, a large weight times the cotangent overflows alone.
         yield from _with_weights(batch, fmt, tensors, every=number < 3 or batch.confident)

@@ -238,10 +238,12 @@ def _poisson_domain(params: Params, values: Any) -> Any:
         *({"log_input": False, "eps": v} for v in (0.1, 1e-30, 0.0)),
     ],
     reduced=[*_REDUCTIONS, {"full": True}, {"log_input": False}],
-    # Where the loss is least, exp(input) = target or input = target, large terms cancel.
-    landmarks=lambda p: (0.0, 1.0, float(np.log(_COUNTS[-1]))) if p["log_input"] else (0.0, 1.0),
+    # Where the whole loss is least, exp(input) = target or input = target, large terms cancel.
+    landmarks=lambda p: (
+        (0.0, 1.0, float(np.log(_COUNTS[-1]))) if p["log_input"] and p["full"] else (0.0, 1.0)
+    ),
     partners=lambda p: {"target": _COUNTS},
-    offsets=lambda p: () if p["log_input"] else (0.0,),
+    offsets=lambda p: (0.0,) if p["full"] and not p["log_input"] else (),
     domain=_poisson_domain,
 )
 def poisson_nll_loss(

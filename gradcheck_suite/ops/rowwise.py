@@ -24,6 +24,7 @@ from gradcheck_suite.inputs.rows import (
     WIDE,
     Row,
     along_line,
+    below_zero,
     highest_order,
     place,
     rows,
@@ -189,6 +190,9 @@ def _for_logsumexp(params: Params, fmt: Format, *, budget: str, seed: int) -> It
     dim = params["dim"]
     if isinstance(dim, int) and not params["keepdim"]:
         yield from along_dim(params, fmt, budget=budget, seed=seed)
+        if dim == -1:
+            for row in below_zero(fmt):
+                yield _sample(row.values, row, lambda values: values)
         return
     for row in common(fmt):
         yield _sample(np.stack([row.values, row.values[::-1]]), row)
