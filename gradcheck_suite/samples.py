@@ -29,6 +29,9 @@ __all__ = ["Sample", "labelled_rows", "rows", "shaped"]
 _BATCHED = 64
 """Rows up to this length are also tried several at a time."""
 
+_STACKED = (3, 17)
+"""The lengths that are also tried along the last of three axes."""
+
 Samples = Callable[..., Iterator[Sample]]
 Argument = Any
 """A value or an array, or a function of the inputs by name that returns one."""
@@ -41,7 +44,7 @@ def rows(
     4099 long.
 
     `dim` is the axis; without it the op's parameter "dim" says it. `rank` is the number of axes, by default
-    the fewest that have such an axis, and along the last one also matrices of rows, for ops that take them.
+    the fewest that have such an axis, and along the last one also matrices and stacks of rows, for ops that take them.
     `lengths` replaces the lengths of the rows. `name` is only needed by ops with several tensors.
     """
 
@@ -58,6 +61,11 @@ def rows(
                 several = adversarial.place(row.values, -1, rank=2, inner=3)
                 label = f"{row.label}, and two others like it"
                 yield replace(sample, inputs={name: several}, label=label, tentative=True)
+                if len(row.values) in _STACKED:
+                    many = adversarial.place(row.values, -1, rank=2, inner=10).reshape(2, 5, -1)
+                    yield replace(
+                        sample, inputs={name: many}, label=f"{row.label}, 2 times 5 like it", tentative=True
+                    )
 
     return along
 

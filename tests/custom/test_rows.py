@@ -112,6 +112,15 @@ def test_several_rows_at_once_are_tried() -> None:
     assert "and two others like it" in found.explanation()
 
 
+@pytest.mark.parametrize("wrong", [lambda x: x.ndim == 3, lambda x: x.shape[:-1].numel() > 4])
+def test_many_rows_and_three_axes_are_tried(wrong: Callable[[torch.Tensor], bool]) -> None:
+    def fn(x: torch.Tensor) -> torch.Tensor:
+        return x.double().sum(-1).to(x.dtype) * (2 if wrong(x) else 1)
+
+    found = check(fn, lambda m, x: m.sum(x, -1), rows(dim=-1), directions=["forward"])
+    assert "2 times 5 like it" in found.explanation()
+
+
 def test_an_op_of_single_rows_is_left_alone() -> None:
     check(
         lambda x: torch.dot(x.double(), x.double()).to(x.dtype), lambda m, x: m.sum(x * x), rows(dim=-1)
