@@ -428,6 +428,6 @@ def _replaced(problem: Problem, special: Callable[[Any], Any], stand_in: Callabl
 def reference_mpmath(problem: Problem, wanted: Wanted, bits: int) -> dict[str, Objects]:
     """The same flat columns by mpmath at `bits` bits, infinities by their smaller stand-in; uncertified by
     itself."""
-    with MPMATH.precision(bits):
+    with MPMATH.precision(bits), MPMATH.far_exponentials():
         columns, _ = evaluate(at_stand_ins(problem), MPMATH, wanted)
     return columns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -119,6 +120,16 @@ def test_many_rows_and_three_axes_are_tried(wrong: Callable[[torch.Tensor], bool
 
     found = check(fn, lambda m, x: m.sum(x, -1), rows(dim=-1), directions=["forward"])
     assert "2 times 5 like it" in found.explanation()
+
+
+def test_exponentials_of_the_largest_numbers_in_a_definition_are_told_apart() -> None:
+    """log((e^x + e^-x) / 2) is x - log 2, in mpmath as in arb."""
+    top = float(np.finfo(np.float32).max)
+    level = [Sample(inputs={"x": np.array([-top, top])}, label="the largest gap")]
+    formula = lambda m, x: m.log(m.mean(m.exp(x), -1))  # noqa: E731
+    check(
+        in_double(lambda x: torch.logsumexp(x, -1) - math.log(2)), formula, lambda *_, **__: level
+    ).assert_ok()
 
 
 def test_an_op_of_single_rows_is_left_alone() -> None:
