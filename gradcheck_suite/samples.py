@@ -30,7 +30,7 @@ _BATCHED = 64
 """Rows up to this length are also tried several at a time."""
 
 _STACKED = (3, 17)
-"""The lengths that are also tried along the last of three axes."""
+"""The lengths of rows that are also tried ten at a time, and along the last of three axes."""
 
 Samples = Callable[..., Iterator[Sample]]
 Argument = Any
@@ -61,11 +61,10 @@ def rows(
                 several = adversarial.place(row.values, -1, rank=2, inner=3)
                 label = f"{row.label}, and two others like it"
                 yield replace(sample, inputs={name: several}, label=label, tentative=True)
-                if len(row.values) in _STACKED:
-                    many = adversarial.place(row.values, -1, rank=2, inner=10).reshape(2, 5, -1)
-                    yield replace(
-                        sample, inputs={name: many}, label=f"{row.label}, 2 times 5 like it", tentative=True
-                    )
+                for shape in ((10,), (2, 5)) if len(row.values) in _STACKED else ():
+                    many = adversarial.place(row.values, -1, rank=2, inner=10).reshape(*shape, -1)
+                    label = f"{row.label}, {' times '.join(map(str, shape))} like it"
+                    yield replace(sample, inputs={name: many}, label=label, tentative=True)
 
     return along
 
