@@ -194,7 +194,7 @@ def spread(fmt: Format, landmarks: Sequence[float], count: int, seed: int) -> Fl
         fmt.unit_roundoff,
         1.0,
         2.0 ** (fmt.emin // 2 - 3),
-        2.0 ** (fmt.emax // 2 + 3),
+        2.0 ** (fmt.emax // 2 + 1),
         0.875 * fmt.max,
         fmt.max,
     ]

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from gradcheck_suite.floats import Format
+from gradcheck_suite.floats import Format, round_to
 from gradcheck_suite.formula.evaluate import Masks, derivatives
 from gradcheck_suite.formula.fields import ARB
 from gradcheck_suite.formula.points import bind
@@ -45,10 +45,10 @@ def samples_of(op: Op, params: Params, fmt: Format, *, budget: str, seed: int) -
         yield _sample(op, pool, rng.choice(ordinary, n), f"{n} ordinary entries", "entries", n)
     yield _sample(op, pool, rng.choice(ordinary, 20), "4 rows of 5 ordinary entries", "entries", 20, (4, 5))
     arrays = [(rng.choice(hard, 5), "5 hard entries") for _ in range(2 if budget == "quick" else 4)]
-    arrays += [(np.full(3, i), "3 times one huge entry") for i in _largest(op, pool, hard)]
     arrays += [(np.append(rng.choice(ordinary, 2), i), "an infinite or NaN entry") for i in _special(pool)]
     kinks = _ordinary(pool, finite[tied & ~clamped])
     arrays += [(kinks[:2], "2 entries at a tie")] if len(kinks) > 1 else []
+    yield from _huge(op, params, pool, ordinary, fmt)
     for k, (which, label) in enumerate(arrays):
         yield _sample(op, pool, which, label, "hard entries", k)
     if budget != "quick" and _plain(op, params):
@@ -99,11 +99,14 @@ def _ties(op: Op, params: Params, pool: Tuples, which: Ints) -> Masks:
     return masks
 
 
-def _largest(op: Op, pool: Tuples, finite: Ints) -> list[int]:
-    """Points whose first input is greatest on either side: their sum may overflow where their mean does not."""
-    x = pool.values[op.inputs[0]][finite]
-    order = np.argsort(x, kind="stable")
-    return [int(finite[i]) for i in (order[0], order[len(order) // 16], order[-len(order) // 16], order[-1])]
+def _huge(op: Op, params: Params, pool: Tuples, ordinary: Ints, fmt: Format) -> Iterator[Sample]:
+    """Entries whose losses, their squares or exponentials, are finite while the sum of three of them is not."""
+    big = 0.875 * fmt.max
+    for k, size in enumerate((big, -big, np.sqrt(big), np.log(big))):
+        values = {n: x[ordinary[:1]] for n, x in pool.values.items()} | {op.inputs[0]: round_to([size], fmt)}
+        if op.domain is None or bool(np.all(op.domain(params, values))):
+            huge = Tuples(values=values, lines=())
+            yield _sample(op, huge, np.zeros(3, dtype=np.int64), "3 times one huge entry", "huge entries", k)
 
 
 def _special(pool: Tuples) -> Ints:

@@ -158,3 +158,16 @@ def test_means_are_tried_with_more_weight_than_the_format_holds(name: str) -> No
     samples = list(op.samples(op.params({"weight": "tensor"}), fmt, budget="default", seed=0))
     sums = [s.extra["weight"][s.extra["target"].clip(0)].sum() for s in samples]
     assert max(sums) > fmt.max
+
+
+@pytest.mark.parametrize("name", ["l1_loss", "mse_loss", "soft_margin_loss", "poisson_nll_loss"])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_means_are_tried_of_losses_whose_sum_overflows(name: str, dtype: str) -> None:
+    """Each finite alone: of the distance, its square or its exponential one reaches the end of the format."""
+    op, fmt = at_variant(registry().get(name), {}), format_of(dtype)
+    assert op.samples is not None
+    found = list(op.samples(op.params({}), fmt, budget="default", seed=0))
+    huge = [s.inputs[op.inputs[0]][0] for s in found if s.label == "3 times one huge entry"]
+    assert len(huge) == 4
+    sizes = np.abs(np.array(huge)) / np.array([fmt.max, fmt.max, fmt.max**0.5, np.log(fmt.max)])
+    assert ((sizes > 0.8) & (sizes < 1)).all()
