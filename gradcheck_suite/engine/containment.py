@@ -152,7 +152,7 @@ class _Worker:
     def __init__(self, settings: Settings, sources: Sequence[str]) -> None:
         # Open as long as the process lives.
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
-        self._read = 0
+        self._read, self._time_limit = 0, settings.time_limit
         here, there = Pipe()
         self._connection: Connection = here
         with there:
@@ -225,7 +225,7 @@ class _Worker:
 
     def _death(self, how: str) -> Death:
         code = self._process.wait()
-        stack = read_stack(self._printed())
+        stack = read_stack(self._printed(), limit=self._time_limit)
         if not how and stack.seconds:
             how = f"did not return within {stack.seconds:g} seconds"
         return Death(how=how or _ending(code), stack=stack)

@@ -11,6 +11,7 @@ from typing import Final
 
 _FRAME: Final = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>.*)$', re.MULTILINE)
 _TIMEOUT: Final = re.compile(r"^Timeout \((?:(\d+):)?(\d+):(\d+(?:\.\d+)?)\)!", re.MULTILINE)
+_RESOLUTION: Final = 2e-6  # of the seconds that a stack states
 _PACKAGE: Final = str(Path(__file__).parents[1])
 _PYTHON: Final = sysconfig.get_paths()["stdlib"]
 _CALLS: Final = ("calls.py", "rowcalls.py")
@@ -31,23 +32,27 @@ class Stack:
     seconds: float = 0.0
 
 
-def read_stack(text: str) -> Stack:
-    """What the last stack in `text` says; an empty Stack where there is none."""
+def read_stack(text: str, *, limit: float = 0.0) -> Stack:
+    """What the last stack in `text` says; an empty Stack where there is none.
+
+    A call of an op has the whole `limit`, in seconds: where less was left, no call was under way.
+    """
     start = max(text.rfind("Fatal Python error"), text.rfind("Timeout ("))
     if start < 0:
         return Stack()
     told = text[start:]
-    limit = _TIMEOUT.match(told)
+    timeout = _TIMEOUT.match(told)
+    seconds = _seconds(timeout) if timeout else 0.0
     frames = [(m["file"], int(m["line"]), m["function"]) for m in _FRAME.finditer(told)]
     return Stack(
         at=_users_line(frames),
-        in_reference=limit is not None and _in_reference(frames),
-        seconds=_seconds(limit) if limit else 0.0,
+        in_reference=timeout is not None and (seconds < limit - _RESOLUTION or _in_reference(frames)),
+        seconds=seconds,
     )
 
 
-def _seconds(limit: re.Match[str]) -> float:
-    hours, minutes, seconds = limit.groups()
+def _seconds(timeout: re.Match[str]) -> float:
+    hours, minutes, seconds = timeout.groups()
     return 3600.0 * int(hours or 0) + 60.0 * int(minutes) + float(seconds)
 
 

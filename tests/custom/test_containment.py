@@ -39,7 +39,7 @@ def runner() -> Iterator[engine.Runner]:
 @pytest.fixture(scope="module")
 def impatient() -> Iterator[engine.Runner]:
     """For what takes longer than any limit."""
-    used = engine.open_runner(dataclasses.replace(SETTINGS, time_limit=1.5), lambda: [FILE])
+    used = engine.open_runner(dataclasses.replace(SETTINGS, time_limit=3.0), lambda: [FILE])
     yield used
     used.close()
 
@@ -60,11 +60,11 @@ def judged(runner: engine.Runner, ops: Registry, name: str) -> list[Result]:
         ("exits", r"exits float32 forward ended the process with exit code 3"),
         (
             "spins",
-            r"spins float32 forward did not return within 1\.5 seconds at misbehaving\.py:\d+ in spins",
+            r"spins float32 forward did not return within 3 seconds at misbehaving\.py:\d+ in spins",
         ),
         (
             "sleeps",
-            r"sleeps float32 forward did not return within 1\.5 seconds at misbehaving\.py:\d+ in sleeps",
+            r"sleeps float32 forward did not return within 3 seconds at misbehaving\.py:\d+ in sleeps",
         ),
     ],
 )
@@ -91,7 +91,7 @@ def test_a_reference_that_takes_too_long_is_inconclusive(impatient: engine.Runne
     (found,) = judged(impatient, ops, "waits_for_the_reference")
     assert (found.verdict, found.findings) == ("inconclusive", ())
     assert (
-        "judging waits_for_the_reference::float32::forward took longer than 1.5 seconds "
+        "judging waits_for_the_reference::float32::forward took longer than 3 seconds "
         "although each call of its op returned" in found.note
     )
 
@@ -184,3 +184,11 @@ def test_what_hangs_outside_of_an_op_is_no_fault_of_it() -> None:
     assert read_stack(text).in_reference
     called = str(Path(engine.__file__).with_name("calls.py"))
     assert not read_stack(text + f'  File "{called}", line 99 in pointwise\n').in_reference
+
+
+def test_between_two_calls_of_an_op_nothing_is_its_fault() -> None:
+    """A call has the whole limit; from one to the next less is left."""
+    called = str(Path(engine.__file__).with_name("calls.py"))
+    stack = f'Thread 0x1 (most recent call first):\n  File "{called}", line 99 in pointwise\n'
+    assert not read_stack(f"Timeout (0:00:01.500000)!\n{stack}", limit=1.5).in_reference
+    assert read_stack(f"Timeout (0:00:01.499990)!\n{stack}", limit=1.5).in_reference
