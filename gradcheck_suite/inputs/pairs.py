@@ -96,11 +96,11 @@ def _scales(fmt: Format, n: int, *, full: bool) -> Iterator[Pair]:
     """Scales at which squares underflow or overflow although norms and distances do not."""
     x, y = _vectors(n)
     low, high = fmt.emin // 2, fmt.emax // 2
-    # The great one overflows as a power of 3/2 already, and as a square of a reciprocal underflows.
-    exponents = [low - fmt.precision // 2, 3 * fmt.emax // 4]
+    # The greatest overflows as a power of 3/2 already, and as a square of a reciprocal underflows.
+    exponents = [low - fmt.precision // 2, high + 1, 3 * fmt.emax // 4]
     if full:
         subnormal = fmt.emin - fmt.precision + 5
-        exponents += [subnormal, fmt.emin, low, low - 4, high - 1, high + 1, fmt.emax - 3]
+        exponents += [subnormal, fmt.emin, low, low - 4, high - 1, fmt.emax - 3]
     for e in sorted(exponents):
         a, b = _scaled(fmt, e, x, y)
         yield Pair(a, b, f"both vectors scaled by 2^{e}", "scale", 2.0**e, _scaling(fmt, x, y))
