@@ -147,6 +147,17 @@ def test_a_gradient_that_was_not_found_proves_nothing_where_sets_are_not_those_o
     assert judged(formula, x, steeper) in ("outside", "undefined")
 
 
+def test_a_limit_that_no_direction_tried_leads_to_is_no_accusation() -> None:
+    """Four zeros and four ones in either sample: beside them the sorted ones may differ by any sign at every place."""
+    rng = np.random.RandomState(1)
+    a, b = (np.resize([0.0, 1.0], 8)[rng.permutation(8)] for _ in range(2))
+    slopes = np.where(np.arange(8) % 3 == 0, 0.125, -0.125)
+    ranks = [np.argsort(np.argsort(x, kind="stable"), kind="stable") for x in (a, b)]
+    got = np.concatenate([slopes[ranks[0]], -slopes[ranks[1]]])
+    formula = lambda m, x: m.mean(m.abs(m.sort(x[:8]) - m.sort(x[8:])))  # noqa: E731
+    assert judged(formula, np.concatenate([a, b]), got) in ("inside", "undefined")
+
+
 def test_an_entry_that_no_gradient_nearby_has_is_outside_of_any_set() -> None:
     """x0 x1 at 0 of max - max, neither convex nor concave: no entry is ever 2."""
     formula = lambda m, x: m.max(x[:2]) * 2 - m.max(x[1:]) - m.sort(x)[1]  # noqa: E731
