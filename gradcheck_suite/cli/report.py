@@ -80,9 +80,10 @@ def _tell(document: Document, settings: Settings) -> None:
         write_outputs(document, settings)
     except UsageError:
         # A full disk, say: what was computed is told all the same.
-        sys.stdout.write(render_terminal(document, report=None))
+        sys.stdout.write(render_terminal(document, report=None, load=settings.load))
         raise
-    sys.stdout.write(render_terminal(document, report=str(index_of(settings.report))))
+    report = str(index_of(settings.report))
+    sys.stdout.write(render_terminal(document, report=report, load=settings.load))
     if on_github():
         sys.stdout.write(tell_github(document))
 

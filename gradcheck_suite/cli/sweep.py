@@ -225,7 +225,7 @@ def _tell(document: Document, found: Sequence[Result], settings: Settings) -> No
     shown_alone = dataclasses.replace(document, results=tuple(found))
     report = str(index_of(settings.report)) if settings.report else None
     sys.stdout.write("".join(f"{line}\n" for result in found for line in _lines(result)))
-    sys.stdout.write(render_terminal(shown_alone, report=report))
+    sys.stdout.write(render_terminal(shown_alone, report=report, load=settings.load))
 
 
 def _lines(result: Result) -> Iterator[str]:

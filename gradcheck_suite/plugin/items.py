@@ -71,7 +71,8 @@ class GradcheckItem(pytest.Item):
             warnings.simplefilter("ignore")
             self.results = self.gate.judged(self.run_case(self.case))
         self.user_properties.extend(_properties(self.results))
-        _conclude(self.results, self.gate)
+        typed: list[str] | None = self.config.getoption("gradcheck_load")
+        _conclude(self.results, self.gate, typed if typed and self.case.op.custom else ())
 
     def repr_failure(
         self, excinfo: ExceptionInfo[BaseException], style: TracebackStyle | None = None
@@ -120,11 +121,11 @@ def _properties(results: Sequence[Result]) -> Iterable[tuple[str, object]]:
         yield from ((name + where, value) for name, value in properties(result))
 
 
-def _conclude(results: Sequence[Result], gate: Gate) -> None:
+def _conclude(results: Sequence[Result], gate: Gate, load: Sequence[str]) -> None:
     """Turn results into pytest's outcome: return to pass, raise to fail, to xfail or to skip."""
     failing, held_open = gate.failing(results), gate.undecided(results)
     if failing or held_open:
-        raise Unstable(_failure_text(results, failing, held_open))
+        raise Unstable(_failure_text(results, failing, held_open, load))
     shown = [pair for pair in gravest(results) if pair[1].severity != "info"]
     if shown:
         raise pytest.xfail.Exception(_sentence(shown))
@@ -141,7 +142,10 @@ def _sentence(findings: Sequence[tuple[Result, Finding]]) -> str:
 
 
 def _failure_text(
-    results: Sequence[Result], failing: Sequence[tuple[Result, Finding]], undecided: Sequence[Result]
+    results: Sequence[Result],
+    failing: Sequence[tuple[Result, Finding]],
+    undecided: Sequence[Result],
+    load: Sequence[str],
 ) -> str:
     # The gravest, and what may be the cause of all: an op that gives another result each call, or another dtype.
     shown = [f for i, (_, f) in enumerate(failing) if i < _SHOWN or f.witness is None]
@@ -152,4 +156,4 @@ def _failure_text(
     if len(shown) < len(failing):
         lines.append(f"… and {len(failing) - len(shown)} more; --gradcheck-report=DIR shows all of them")
     lines += [f"inconclusive: {result.id}: {result.note}" for result in undecided]
-    return "\n".join([*lines, f"repeat it: {command(results[0])}"])
+    return "\n".join([*lines, f"repeat it: {command(results[0], load)}"])

@@ -240,9 +240,10 @@ class GradcheckSession:
         from gradcheck_suite.reporters.terminal import render_terminal
 
         terminalreporter.section(ROOT)
+        typed: Sequence[str] = self.config.getoption("gradcheck_load") or ()
         written = self.settings.report if self.trouble is None else None
         report = os.path.relpath(index_of(written), self.config.invocation_params.dir) if written else None
-        terminalreporter.write(render_terminal(self.document, report=report))
+        terminalreporter.write(render_terminal(self.document, report=report, load=typed))
         for line in self.notes:
             terminalreporter.line(line)
         if on_github():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from gradcheck_suite.options import DTYPES
 from gradcheck_suite.reporters.numbers import ulp_text
@@ -20,23 +20,31 @@ _SAID = {"findings": "with findings"}
 
 
 def render_terminal(
-    document: Document, *, report: str | None = None, limit: int = 8, width: int = WIDTH
+    document: Document,
+    *,
+    report: str | None = None,
+    limit: int = 8,
+    width: int = WIDTH,
+    load: Sequence[str] = (),
 ) -> str:
     """The summary as plain text; no line is longer than `width` but for a path or a command to copy.
 
-    `report` is the path of the HTML report to point at; `limit` bounds the groups of findings listed.
+    `report` is the path of the HTML report to point at; `limit` bounds the groups of findings listed; `load` are the
+    sources of custom ops that were named for this run.
     """
-    return "\n".join(_lines(document, report, limit, width)) + "\n"
+    return "\n".join(_lines(document, report, limit, width, load)) + "\n"
 
 
-def _lines(document: Document, report: str | None, limit: int, width: int) -> Iterator[str]:
+def _lines(
+    document: Document, report: str | None, limit: int, width: int, load: Sequence[str]
+) -> Iterator[str]:
     yield from _checked(document, width)
     worst = groups(document.results)
     yield from _worst(worst, limit, width)
     if report is not None:
         yield f"report: {report}"
     if worst:
-        yield f"repeat one: {command(worst[0].first[0])}"
+        yield f"repeat one: {command(worst[0].first[0], load)}"
 
 
 def _checked(document: Document, width: int) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from gradcheck_suite.results import Finding, Result, variant_label
@@ -150,6 +150,7 @@ def by_input(result: Result) -> str:
     return f"by {result.wrt}" if result.wrt and result.id.endswith(f"::{result.wrt}") else ""
 
 
-def command(result: Result) -> str:
-    """The shell command that repeats the case of a result."""
-    return f"pytest --gradcheck {shlex.quote(f'gradcheck::{case_id(result)}')}"
+def command(result: Result, load: Sequence[str] = ()) -> str:
+    """The shell command that repeats the case of a result; custom ops were registered by the sources in `load`."""
+    loaded = (f"--gradcheck-load={source}" for source in load)
+    return shlex.join(["pytest", "--gradcheck", *loaded, f"gradcheck::{case_id(result)}"])

@@ -40,6 +40,19 @@ def test_a_crash_costs_one_case(project: pytest.Pytester, spread: tuple[str, ...
     assert "it computes" in text
 
 
+@pytest.mark.parametrize("spread", [(), ("-n2",)])
+def test_an_op_of_a_file_is_repeated_with_that_file(
+    pytester: pytest.Pytester, spread: tuple[str, ...]
+) -> None:
+    pytester.makepyfile(ops=OPS)
+    run = ("--gradcheck", "--gradcheck-budget=quick", "--gradcheck-load=ops.py", "--gradcheck-ops=wrong")
+    text = pytester.runpytest_subprocess(*run, *spread).stdout.str()
+    again = "pytest --gradcheck --gradcheck-load=ops.py gradcheck::wrong::float32::forward"
+    assert f"repeat it: {again}" in text
+    assert f"repeat one: {again}" in text
+    pytester.runpytest_subprocess(*again.split()[1:]).assert_outcomes(failed=1)
+
+
 def test_last_failed_and_keywords(project: pytest.Pytester) -> None:
     project.runpytest_subprocess(*RUN, "-k", "wrong or right").assert_outcomes(
         passed=1, failed=1, deselected=1
